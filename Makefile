@@ -1,0 +1,52 @@
+# The two that matter: `make demo` and `make test`. Each makes its own virtual environment first.
+PYTHON ?= python3
+VENV ?= .venv
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+CHECK_PYTHON := import sys; sys.exit(0 if sys.version_info >= (3, 11) else "printobs needs Python 3.11 or newer; %s is %d.%d: name another, as in make PYTHON=python3.12" % (sys.executable, sys.version_info[0], sys.version_info[1]))
+SOURCES := $(shell find src pyproject.toml README.md -type f -not -name '*.pyc' 2>/dev/null)
+
+.PHONY: help demo demo-up test lint mutants bench clean
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.run ## sixty receipts through real processes onto virtual printers, one trace shown (about 30 s)
+	@$(BIN)/python -m examples.demo
+
+demo-up: $(VENV)/.run ## the same, left running, with URLs and a token
+	@$(BIN)/python -m examples.demo --keep-running
+
+test: $(VENV)/.dev ## all tests, on the built wheel
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## ruff and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+mutants: $(VENV)/.dev ## break each promise on purpose; its tests must turn red
+	@$(BIN)/python -m tests.mutants $(ARGS)
+
+bench: $(VENV)/.dev ## the hot path beside its peers, in one run
+	@$(BIN)/python -m benchmarks.hot_path $(ARGS)
+
+clean: ## remove what was made
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c '$(CHECK_PYTHON)'
+	@$(PYTHON) -m venv $(VENV)
+
+# The wheel, and only the wheel, is installed: what is tested is what would be published.
+$(VENV)/.run: $(BIN)/python constraints.txt $(SOURCES)
+	@rm -rf $(VENV)/wheel
+	@PIP_CONSTRAINT=constraints.txt $(PIP) wheel --no-deps --wheel-dir $(VENV)/wheel .
+	@$(PIP) install --constraint constraints.txt --force-reinstall --no-deps $(VENV)/wheel/*.whl
+	@set -- $(VENV)/wheel/*.whl && $(PIP) install --constraint constraints.txt "$$1[all]" uvicorn
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.txt
+	@$(PIP) install --constraint constraints.txt --requirement requirements-dev.txt
+	@touch $@

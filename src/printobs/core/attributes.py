@@ -1,0 +1,49 @@
+"""Attribute values that somebody else chooses are bounded here before they become labels or span attributes."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from printobs.core.conventions import OTHER
+
+MAX_LENGTH: Final = 64
+
+
+def clean(value: object, max_length: int = MAX_LENGTH) -> str:
+    """``value`` as one short line: control and unprintable characters replaced, cut at ``max_length``."""
+    text = (value if isinstance(value, str) else str(value))[:max_length]
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+class Bounded:
+    """The first ``limit`` distinct values pass, cleaned; every later new one becomes ``_OTHER``."""
+
+    __slots__ = ("_limit", "_lock", "_max_length", "_seen")
+
+    def __init__(self, limit: int, max_length: int = MAX_LENGTH) -> None:
+        self._limit = limit
+        self._max_length = max_length
+        self._seen: set[str] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self, value: object) -> str:
+        """The value to record for ``value``."""
+        text = clean(value, self._max_length)
+        if text in self._seen:
+            return text
+        with self._lock:
+            if text not in self._seen:
+                if len(self._seen) >= self._limit:
+                    return OTHER
+                self._seen.add(text)
+        return text
+
+
+_exceptions = Bounded(100, max_length=128)
+
+
+def error_type(error: BaseException) -> str:
+    """``error.type`` of an exception: its qualified class name (OpenTelemetry semantic conventions, ``error.type``)."""
+    kind = type(error)
+    return _exceptions(kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}")

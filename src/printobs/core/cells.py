@@ -1,0 +1,109 @@
+"""Cells: counters for the hot path, read by observable instruments.
+
+A synchronous OpenTelemetry counter costs about 6 µs; a cell costs a tenth of a microsecond. Each thread adds to a
+shard of its own, so that a plain ``+=`` is exact without a lock; a collection sums the shards.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from _thread import get_ident
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Generic, TypeVar
+
+from opentelemetry.metrics import CallbackOptions, Observation
+
+CAP: Final = 500
+_OVERFLOW: Final[Mapping[str, bool]] = {"otel.metric.overflow": True}
+
+_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    # The parent may have held it when it forked; the child would wait for ever.
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+class Cell:
+    """A number with one attribute set. ``add`` is exact from any number of threads."""
+
+    __slots__ = ("attributes", "shards")
+
+    def __init__(self, attributes: Mapping[str, str | bool]) -> None:
+        self.attributes = attributes
+        self.shards: dict[int, list[int]] = {}
+
+    def add(self, amount: int = 1) -> None:
+        """Add ``amount``, in the calling thread's own shard."""
+        try:
+            self.shards[get_ident()][0] += amount
+        except KeyError:
+            self.shards[get_ident()] = [amount]
+
+    def value(self) -> int:
+        """The sum over all threads."""
+        return sum([shard[0] for shard in list(self.shards.values())])
+
+
+class PairCell:
+    """How many, and how large together: two numbers that are always counted at once."""
+
+    __slots__ = ("attributes", "shards")
+
+    def __init__(self, attributes: Mapping[str, str | bool]) -> None:
+        self.attributes = attributes
+        self.shards: dict[int, list[int]] = {}
+
+    def add(self, size: int, count: int = 1) -> None:
+        """Add ``count`` things of ``size`` together, in the calling thread's own shard."""
+        try:
+            shard = self.shards[get_ident()]
+        except KeyError:
+            shard = self.shards[get_ident()] = [0, 0]
+        shard[0] += count
+        shard[1] += size
+
+    def count(self) -> int:
+        """How many, over all threads."""
+        return sum([shard[0] for shard in list(self.shards.values())])
+
+    def size(self) -> int:
+        """How large together, over all threads."""
+        return sum([shard[1] for shard in list(self.shards.values())])
+
+
+C = TypeVar("C", Cell, PairCell)
+
+
+class Family(Generic[C]):
+    """The cells of one instrument, one for each attribute set, at most ``cap`` and one for the overflow."""
+
+    def __init__(self, make: Callable[[Mapping[str, str | bool]], C], cap: int = CAP) -> None:
+        self._make: Callable[[Mapping[str, str | bool]], C] = make
+        self._cap = cap
+        self._cells: dict[tuple[tuple[str, str], ...], C] = {}
+
+    def cell(self, attributes: Mapping[str, str]) -> C:
+        """The cell of ``attributes``; beyond the cap, the one marked ``otel.metric.overflow``. Bind it once."""
+        key = tuple(sorted(attributes.items()))
+        cell = self._cells.get(key)
+        if cell is not None:
+            return cell
+        with _lock:
+            if len(self._cells) >= self._cap and key not in self._cells:
+                return self._cells.setdefault((), self._make(_OVERFLOW))
+            return self._cells.setdefault(key, self._make(dict(attributes)))
+
+    def observe(self, read: Callable[[C], int]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        """A callback for an observable instrument."""
+
+        def callback(_options: CallbackOptions) -> Iterable[Observation]:
+            return [Observation(read(cell), cell.attributes) for cell in list(self._cells.values())]
+
+        return callback

@@ -1,0 +1,299 @@
+"""Every name, unit, bucket and allowed value of what printobs emits. The metrics reference is generated from here.
+
+Names follow the OpenTelemetry naming rules (no unit and no ``total`` in a name, UCUM units) and reuse the semantic
+conventions' attributes where one exists. Identifiers of a single job, connection or receipt go on spans and logs only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+SCOPE: Final = "printobs"
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.41.0"
+
+# -- attributes: where a printer or a connection is -------------------------------------------------------------------
+BRANCH: Final = "branch.name"
+PRINTER: Final = "printer.name"
+HTTP_ROUTE: Final = "http.route"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+
+# -- attributes: a print job ------------------------------------------------------------------------------------------
+JOB_ID: Final = "printer.job.id"  # spans and logs only
+JOB_KIND: Final = "printer.job.kind"
+JOB_OUTCOME: Final = "printer.job.outcome"
+JOB_STAGE: Final = "printer.job.stage"
+JOB_PASSIVE: Final = "printer.job.passive"  # spans only: found by itself, without print_job()
+JOB_PARTIAL: Final = "printer.job.partial"  # spans only: some bytes of a failed job left this host
+JOB_BYTES: Final = "printer.job.size"  # spans only
+DRIVER: Final = "printer.driver"  # spans only: the driver's class
+
+# -- attributes: a WebSocket (named as dd-trace does; no semantic convention exists) -----------------------------------
+MESSAGE_TYPE: Final = "websocket.message.type"
+MESSAGE_LENGTH: Final = "websocket.message.length"  # spans only
+CLOSE_CODE: Final = "websocket.close.code"
+CONNECTION_ID: Final = "websocket.connection.id"  # spans and logs only
+
+# -- attributes: shared -----------------------------------------------------------------------------------------------
+IO_DIRECTION: Final = "network.io.direction"
+ERROR_TYPE: Final = "error.type"
+CORRELATION_ID: Final = "correlation.id"  # spans, logs and baggage only
+CORRELATION_SOURCE: Final = "correlation.source"
+
+# What every value over a bound becomes; the name the semantic conventions use for http.request.method.
+OTHER: Final = "_OTHER"
+
+
+class Outcome(StrEnum):
+    """How a print job ended. Definitions: the table of job states."""
+
+    CONFIRMED = "confirmed"
+    WRITTEN = "written"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    CANCELLED = "cancelled"
+
+
+class Stage(StrEnum):
+    """Where the seconds of a print job went."""
+
+    QUEUE = "queue"
+    CONNECT = "connect"
+    WRITE = "write"
+    CONFIRM = "confirm"
+
+
+class JobError(StrEnum):
+    """The closed list of ``error.type`` of a print job."""
+
+    CONNECT_REFUSED = "connect_refused"
+    CONNECT_TIMEOUT = "connect_timeout"
+    CONNECT_UNREACHABLE = "connect_unreachable"
+    RESOLVE = "resolve"
+    WRITE_TIMEOUT = "write_timeout"
+    RESET = "reset"
+    PAPER_END = "paper_end"
+    COVER_OPEN = "cover_open"
+    OFFLINE = "offline"
+    CUTTER = "cutter"
+    MECHANICAL = "mechanical"
+    UNRECOVERABLE = "unrecoverable"
+    NOT_FOUND = "not_found"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    TIMEOUT = "timeout"  # the job's own time-out, when nothing more exact is known
+    APPLICATION = "application"  # the caller's own code raised while it was printing
+    OTHER = OTHER
+
+
+class Direction(StrEnum):
+    """Values of ``network.io.direction`` (OpenTelemetry semantic conventions, network)."""
+
+    RECEIVE = "receive"
+    TRANSMIT = "transmit"
+
+
+class MessageType(StrEnum):
+    """The two kinds of WebSocket data messages (RFC 6455, section 5.6)."""
+
+    TEXT = "text"
+    BINARY = "binary"
+
+
+class CorrelationSource(StrEnum):
+    """Where a correlation ID came from."""
+
+    GENERATED = "generated"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+
+
+class Kind(StrEnum):
+    """How an instrument is fed."""
+
+    COUNTER = "counter"
+    HISTOGRAM = "histogram"
+    CELLS = "observable counter"
+    UP_DOWN_CELLS = "observable up-down counter"
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One metric: ``buckets`` are upper bounds in ``unit``, as floats, for histograms only."""
+
+    name: str
+    kind: Kind
+    unit: str
+    description: str
+    attributes: tuple[str, ...]
+    buckets: tuple[float, ...] = ()
+
+
+# 5 ms to 5 min: a receipt takes 0.3 to 5 s; a job waits for paper for minutes.
+_JOB_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)
+_CONNECTION_SECONDS = (1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 604800.0)
+_PING_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
+_WHERE = (BRANCH, PRINTER)
+
+PRINTER_JOBS = Instrument(
+    "printer.jobs",
+    Kind.COUNTER,
+    "{job}",
+    "Print jobs that ended.",
+    (*_WHERE, JOB_KIND, JOB_OUTCOME, ERROR_TYPE),
+)
+PRINTER_JOB_DURATION = Instrument(
+    "printer.job.duration",
+    Kind.HISTOGRAM,
+    "s",
+    "Time from the start of a print job to its outcome.",
+    (*_WHERE, JOB_KIND, JOB_OUTCOME, ERROR_TYPE),
+    _JOB_SECONDS,
+)
+PRINTER_JOB_STAGE_DURATION = Instrument(
+    "printer.job.stage.duration",
+    Kind.HISTOGRAM,
+    "s",
+    "Time that a print job spent in a stage.",
+    (*_WHERE, JOB_STAGE),
+    _JOB_SECONDS,
+)
+PRINTER_IO = Instrument("printer.io", Kind.CELLS, "By", "Bytes exchanged with printers.", (*_WHERE, IO_DIRECTION))
+PRINTER_QUEUE_LENGTH = Instrument(
+    "printer.queue.length",
+    Kind.UP_DOWN_CELLS,
+    "{job}",
+    "Work that waits for its printer's own thread.",
+    _WHERE,
+)
+PRINTER_CONNECTION_ATTEMPTS = Instrument(
+    "printer.connection.attempts",
+    Kind.COUNTER,
+    "{attempt}",
+    "Attempts to open a connection to a printer; error.type on those that failed.",
+    (*_WHERE, ERROR_TYPE),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketInstruments:
+    """The instruments of one side; two sides, so that a connection with both ends here is not counted twice."""
+
+    side: str
+    active_connections: Instrument
+    messages: Instrument
+    io: Instrument
+    connection_errors: Instrument
+    disconnections: Instrument
+    connection_duration: Instrument
+    ping_duration: Instrument
+
+
+def _websocket(side: str, *where: str) -> WebSocketInstruments:
+    name = f"websocket.{side}."
+    return WebSocketInstruments(
+        side,
+        Instrument(
+            name + "active_connections",
+            Kind.UP_DOWN_CELLS,
+            "{connection}",
+            f"Open WebSocket connections, {side} side.",
+            where,
+        ),
+        Instrument(
+            name + "messages",
+            Kind.CELLS,
+            "{message}",
+            f"WebSocket data messages, {side} side; a received one is counted when it arrived.",
+            (*where, IO_DIRECTION, MESSAGE_TYPE),
+        ),
+        Instrument(
+            name + "io",
+            Kind.CELLS,
+            "By",
+            f"Payload bytes of WebSocket data messages, {side} side.",
+            (*where, IO_DIRECTION, MESSAGE_TYPE),
+        ),
+        Instrument(
+            name + "connection.errors",
+            Kind.COUNTER,
+            "{error}",
+            f"Handshakes that failed and connections that broke, {side} side.",
+            (*where, ERROR_TYPE),
+        ),
+        Instrument(
+            name + "disconnections",
+            Kind.COUNTER,
+            "{connection}",
+            f"WebSocket connections that ended, {side} side.",
+            (*where, CLOSE_CODE),
+        ),
+        Instrument(
+            name + "connection.duration",
+            Kind.HISTOGRAM,
+            "s",
+            f"Time from accept to close, {side} side.",
+            (*where, CLOSE_CODE),
+            _CONNECTION_SECONDS,
+        ),
+        Instrument(
+            name + "ping.duration",
+            Kind.HISTOGRAM,
+            "s",
+            f"Round trip of a ping, {side} side.",
+            where,
+            _PING_SECONDS,
+        ),
+    )
+
+
+WEBSOCKET_SERVER = _websocket("server", HTTP_ROUTE)
+WEBSOCKET_CLIENT = _websocket("client", SERVER_ADDRESS, SERVER_PORT)
+
+CORRELATION_IDS = Instrument(
+    "correlation.ids",
+    Kind.CELLS,
+    "{id}",
+    "Correlation IDs generated, accepted from a caller, or refused as malformed.",
+    (CORRELATION_SOURCE,),
+)
+
+INSTRUMENTS: Final[tuple[Instrument, ...]] = (
+    PRINTER_JOBS,
+    PRINTER_JOB_DURATION,
+    PRINTER_JOB_STAGE_DURATION,
+    PRINTER_IO,
+    PRINTER_QUEUE_LENGTH,
+    PRINTER_CONNECTION_ATTEMPTS,
+    *(
+        instrument
+        for side in (WEBSOCKET_SERVER, WEBSOCKET_CLIENT)
+        for instrument in (
+            side.active_connections,
+            side.messages,
+            side.io,
+            side.connection_errors,
+            side.disconnections,
+            side.connection_duration,
+            side.ping_duration,
+        )
+    ),
+    CORRELATION_IDS,
+)
+
+# Pairs that one cell feeds: how many, and how large together.
+PAIRS: Final[tuple[tuple[Instrument, Instrument], ...]] = (
+    (WEBSOCKET_SERVER.messages, WEBSOCKET_SERVER.io),
+    (WEBSOCKET_CLIENT.messages, WEBSOCKET_CLIENT.io),
+)
+
+# -- spans ------------------------------------------------------------------------------------------------------------
+SPAN_JOB: Final = "print job"
+SPAN_CONNECT: Final = "printer connect"
+SPAN_WRITE: Final = "printer write"
+SPAN_CONFIRM: Final = "printer confirm"
+SPAN_MESSAGE: Final = "websocket message"
+SPAN_HANDSHAKE: Final = "websocket handshake"

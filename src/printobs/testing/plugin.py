@@ -1,0 +1,1 @@
+"""A pytest plugin: fixtures `virtual_printer` and `otlp_sink`."""

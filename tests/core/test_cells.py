@@ -1,0 +1,103 @@
+"""Cells are exact from any number of threads while they are collected, and never grow without bound."""
+
+import os
+import threading
+
+import pytest
+from opentelemetry.metrics import CallbackOptions
+
+from printobs.core.cells import Cell, Family, PairCell
+
+OPTIONS = CallbackOptions()
+
+
+def test_a_cell_is_exact_with_eight_threads_while_it_is_collected() -> None:
+    cells = Family(Cell)
+    cell = cells.cell({"a": "1"})
+    observe = cells.observe(Cell.value)
+    started = threading.Barrier(9)
+    done = threading.Event()
+    seen: list[int] = []
+
+    def add() -> None:
+        started.wait()
+        for _ in range(100_000):
+            cell.add()
+
+    def collect() -> None:
+        started.wait()
+        while not done.is_set():
+            seen.extend(int(each.value) for each in observe(OPTIONS))
+
+    collector = threading.Thread(target=collect)
+    threads = [threading.Thread(target=add) for _ in range(8)]
+    for thread in (*threads, collector):
+        thread.start()
+    for thread in threads:
+        thread.join()
+    done.set()
+    collector.join()
+    assert cell.value() == 800_000
+    assert seen == sorted(seen), "a collected sum never goes back"
+
+
+def test_a_pair_counts_both_numbers_exactly_from_threads() -> None:
+    cell = Family(PairCell).cell({})
+
+    def add() -> None:
+        for _ in range(50_000):
+            cell.add(3)
+            cell.add(2, 0)
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (cell.count(), cell.size()) == (200_000, 1_000_000)
+
+
+def test_one_cell_for_one_attribute_set_whatever_the_order() -> None:
+    cells = Family(Cell)
+    assert cells.cell({"a": "1", "b": "2"}) is cells.cell({"b": "2", "a": "1"})
+    assert cells.cell({"a": "1"}) is not cells.cell({"a": "2"})
+
+
+def test_beyond_the_cap_all_share_one_marked_cell_and_nothing_is_lost() -> None:
+    cells = Family(Cell, cap=3)
+    for number in range(10):
+        cells.cell({"n": str(number)}).add()
+    points = {tuple(each.attributes.items()): each.value for each in cells.observe(Cell.value)(OPTIONS)}
+    assert len(points) == 4
+    assert points[(("otel.metric.overflow", True),)] == 7
+    assert sum(points.values()) == 10
+
+
+def test_an_attribute_set_made_before_the_cap_stays_its_own() -> None:
+    cells = Family(Cell, cap=1)
+    first = cells.cell({"n": "1"})
+    cells.cell({"n": "2"})
+    assert cells.cell({"n": "1"}) is first
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_a_child_can_make_cells_when_the_parent_held_the_lock_at_the_fork() -> None:
+    from printobs.core import cells as module
+
+    with module._lock:
+        child = os.fork()
+        if child == 0:
+            Family(Cell).cell({"n": "1"}).add()
+            os._exit(0)
+    deadline = threading.Event()
+    for _ in range(200):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        deadline.wait(0.02)
+    else:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        pytest.fail("the child waits for a lock that nobody holds")
+    assert status == 0

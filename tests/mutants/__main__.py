@@ -1,0 +1,90 @@
+"""Break each promise on purpose; the tests that hold it must turn red.
+
+A mutant is a patch in this folder. Its first line names the tests that must catch it, as in
+``# tests: tests/core/test_cells.py``. It is applied to a copy of the sources, which goes before the installed package;
+a mutant that no longer applies, whose tests are not green without it, or that they let live, is an error.
+
+Use: ``python -m tests.mutants [NAME …]``
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+TIMEOUT = 300
+
+
+def run_tests(tree: Path, tests: list[str]) -> tuple[int, str]:
+    """Pytest's exit code and output, with ``tree`` in place of the installed package."""
+    environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests]
+    done = subprocess.run(
+        command, cwd=tree, env=environment, capture_output=True, text=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def copy(name: str, base: Path) -> Path:
+    """A copy of what the tests need."""
+    tree = base / name
+    tree.mkdir()
+    for part in ("src", "tests", "examples"):
+        shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tree)
+    return tree
+
+
+def tests_of(patch: Path) -> list[str]:
+    """The tests that must catch ``patch``."""
+    first = patch.read_text().partition("\n")[0]
+    if not first.startswith("# tests: "):
+        raise SystemExit(f"{patch.name}: its first line must name its tests, as in '# tests: tests/core/test_cells.py'")
+    return first.removeprefix("# tests: ").split()
+
+
+def judge(patch: Path, base: Path) -> str | None:
+    """Why ``patch`` is not a mutant that its tests catch; ``None`` if it is one."""
+    tree = copy(patch.stem, base)
+    applied = subprocess.run(["git", "apply", "--recount", str(patch)], cwd=tree, capture_output=True, text=True)
+    if applied.returncode:
+        return f"does not apply: {applied.stderr.strip()}"
+    try:
+        code, output = run_tests(tree, tests_of(patch))
+    except subprocess.TimeoutExpired:
+        return "its tests hang: they must fail by themselves"
+    shutil.rmtree(tree)
+    if code == 1:
+        return None
+    return "survived" if code == 0 else f"its tests did not run (exit {code}): {output[-2000:]}"
+
+
+def main(names: list[str]) -> int:
+    """Judge every mutant, or the ones named; 0 when all are caught."""
+    patches = [patch for patch in sorted(HERE.glob("*.patch")) if not names or patch.stem in names]
+    if not patches:
+        raise SystemExit("no such mutant")
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+        base = Path(folder)
+        tests = sorted({test for patch in patches for test in tests_of(patch)})
+        code, output = run_tests(copy("unchanged", base), tests)
+        if code:
+            print(f"the tests are not green without a mutant:\n{output[-4000:]}")
+            return 1
+        verdicts = list(pool.map(lambda patch: judge(patch, base), patches))
+    for patch, verdict in zip(patches, verdicts, strict=True):
+        print(f"{'caught' if verdict is None else 'NOT CAUGHT'}  {patch.stem}{f': {verdict}' if verdict else ''}")
+    bad = sum(verdict is not None for verdict in verdicts)
+    print(f"{len(patches) - bad} passed, {bad} failed")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
