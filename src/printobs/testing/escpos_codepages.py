@@ -54,3 +54,30 @@ def _decode(byte: bytes, codec: str) -> str:
         return byte.decode(codec)
     except UnicodeDecodeError:
         return byte.decode("latin-1")
+
+
+# ESC R n: the characters in the places of # $ @ [ \ ] ^ ` { | } ~.
+_PLACES = b"#$@[\\]^`{|}~"
+_COUNTRIES = {
+    1: "#$à°ç§^`éùè¨",
+    2: "#$§ÄÖÜ^`äöüß",
+    3: "£$@[\\]^`{|}~",
+    4: "#$@ÆØÅ^`æøå~",
+    5: "#¤ÉÄÖÅÜéäöåü",
+    6: "#$@°\\é^ùàòèì",
+    7: "₧$@¡Ñ¿^`¨ñ}~",
+    8: "#$@[¥]^`{|}~",
+    9: "#¤ÉÆØÅÜéæøåü",
+    10: "#$ÉÆØÅÜéæøåü",
+    11: "#$á¡Ñ¿é`íñóú",
+    12: "#$á¡Ñ¿éüíñóú",
+    13: "#$@[₩]^`{|}~",
+    14: "#$ŽŠĐĆČžšđćč",
+    15: "#¥@[\\]^`{|}‾",
+}
+
+
+@cache
+def international(country: int) -> dict[int, str]:
+    """The characters of the ASCII half that ESC R puts in place of the American ones."""
+    return dict(zip(_PLACES, _COUNTRIES.get(country, ""), strict=False))

@@ -227,6 +227,13 @@ class StreamParser:
         """The number of bytes held of a command that is not complete."""
         return len(self._pending)
 
+    def copy(self) -> "StreamParser":
+        """A parser in the same place of the stream."""
+        twin = StreamParser(realtime_in_data=self._realtime_in_data)
+        twin._pending = self._pending[:]
+        twin._needed, twin._scanned = self._needed, self._scanned
+        return twin
+
     def feed(self, data: bytes) -> list[Command]:
         """The commands that these bytes complete."""
         commands: list[Command] = []

@@ -29,6 +29,22 @@ class Bitmap:
         """This bitmap directly below another of the same width."""
         return Bitmap(self.width, self.height + other.height, other.data + self.data)
 
+    def beside(self, other: "Bitmap") -> "Bitmap":
+        """This bitmap with another to its right, tops level; what the lower one lacks is white."""
+        width, height = self.width + other.width, max(self.height, other.height)
+        stride = (width + 7) // 8
+        shift = stride * 8 - width
+        rows = []
+        for y in range(height):
+            bits = self._bits(y) << other.width | other._bits(y)
+            rows.append((bits << shift).to_bytes(stride))
+        return Bitmap(width, height, b"".join(rows))
+
+    def _bits(self, y: int) -> int:
+        """A row as a number of `width` bits."""
+        row = self.data[y * self.stride : (y + 1) * self.stride]
+        return int.from_bytes(row) >> (self.stride * 8 - self.width)
+
     def cropped(self, width: int) -> "Bitmap":
         """What is left when the paper is narrower."""
         if self.width <= width:

@@ -1,0 +1,1 @@
+"""What printobs costs, beside named peers, in one run."""

@@ -1,0 +1,124 @@
+"""Log records of the standard library that know their trace, their span and their correlation ID.
+
+``Logger.callHandlers`` is where both are done, because nothing else leaves the application as it was: a record factory
+makes ``extra={"correlation_id": …}`` raise, and a handler on the root logger turns ``logging.basicConfig()`` and the
+handler of last resort off.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry import trace
+
+from printobs.core.conventions import CORRELATION_ID
+from printobs.core.guard import Guard
+from printobs.signals.correlation import correlation_id
+
+if TYPE_CHECKING:
+    from opentelemetry._logs import LoggerProvider
+
+# The names of opentelemetry-instrumentation-logging, and that of asgi-correlation-id.
+TRACE: Final = "otelTraceID"
+SPAN: Final = "otelSpanID"
+SAMPLED: Final = "otelTraceSampled"
+CORRELATION: Final = "correlation_id"
+NONE: Final = "-"
+
+_FIELDS: Final = (TRACE, SPAN, SAMPLED, CORRELATION)
+_guard: Final = Guard("describing a log record")
+_lock: Final = threading.Lock()
+_installed: _Installed | None = None
+
+
+def instrument() -> None:
+    """Give every record the fields ``otelTraceID``, ``otelSpanID``, ``otelTraceSampled`` and ``correlation_id``.
+
+    A formatter may rely on them: where there is none they read ``-`` (``False`` for sampled). Fields that a record
+    has already are left. Twice is once.
+    """
+    global _installed
+    with _lock:
+        if _installed is None:
+            _installed = _Installed()
+
+
+def export(logger_provider: LoggerProvider) -> None:
+    """Make every record OpenTelemetry's too, until `uninstrument`; needs opentelemetry-instrumentation-logging."""
+    instrument()
+    exporter = _exporter(logger_provider)
+    with _lock:
+        if _installed is not None:
+            _installed.export = exporter
+
+
+def uninstrument() -> None:
+    """Undo `instrument` and `export`."""
+    global _installed
+    with _lock:
+        if _installed is not None:
+            _installed.remove()
+            _installed = None
+
+
+class _Installed:
+    def __init__(self) -> None:
+        self.export: Callable[[logging.LogRecord], None] | None = None
+        self._active = True
+        self._original = original = logging.Logger.callHandlers
+
+        def callHandlers(logger: logging.Logger, record: logging.LogRecord) -> None:  # noqa: N802
+            if self._active:
+                with _guard:
+                    _describe(record)
+                    if self.export is not None:
+                        self.export(record)
+            original(logger, record)
+
+        self._replacement = callHandlers
+        logging.Logger.callHandlers = callHandlers  # type: ignore[method-assign]
+
+    def remove(self) -> None:
+        self._active = False
+        # Somebody may have wrapped it since: then it stays, and only passes on.
+        if logging.Logger.callHandlers is self._replacement:
+            logging.Logger.callHandlers = self._original  # type: ignore[method-assign]
+
+
+def _describe(record: logging.LogRecord) -> None:
+    span = trace.get_current_span().get_span_context()
+    fields = record.__dict__
+    # Fields may be there already: from extra={…}, or because the record was made and described elsewhere.
+    if TRACE not in fields:
+        fields[TRACE] = f"{span.trace_id:032x}" if span.is_valid else NONE
+        fields[SPAN] = f"{span.span_id:016x}" if span.is_valid else NONE
+        fields[SAMPLED] = span.is_valid and span.trace_flags.sampled
+    if CORRELATION not in fields:
+        fields[CORRELATION] = correlation_id() or NONE
+
+
+def _exporter(logger_provider: LoggerProvider) -> Callable[[logging.LogRecord], None]:
+    from opentelemetry.instrumentation.logging.handler import LoggingHandler
+    from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+    handler = LoggingHandler(logger_provider=logger_provider)
+
+    def export(record: logging.LogRecord) -> None:
+        # An exporter that fails logs that: exported, it would fail and log again.
+        if not is_instrumentation_enabled():
+            return
+        exported = copy.copy(record)
+        fields = exported.__dict__
+        identifier = fields[CORRELATION]
+        # OpenTelemetry's record has its own fields for these; extra fields become attributes.
+        for name in _FIELDS:
+            del fields[name]
+        if identifier != NONE:
+            fields[CORRELATION_ID] = identifier
+        handler.handle(exported)
+
+    return export
