@@ -1,4 +1,4 @@
-"""configure(): OpenTelemetry for the process, from the standard ``OTEL_*`` variables, where the application has none."""
+"""configure(): OpenTelemetry for the process, from ``OTEL_*`` variables, where the application has none."""
 
 from __future__ import annotations
 
