@@ -1,0 +1,254 @@
+"""One print job: its spans, its metrics, and what can honestly be said of how it ended."""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry import context, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind, StatusCode
+
+from printobs.core import clock, conventions
+from printobs.core.conventions import (
+    CORRELATION_ID,
+    DRIVER,
+    ERROR_TYPE,
+    JOB_BYTES,
+    JOB_ID,
+    JOB_KIND,
+    JOB_OUTCOME,
+    JOB_PARTIAL,
+    JOB_PASSIVE,
+    JOB_STAGE,
+    JobError,
+    Outcome,
+    Stage,
+)
+from printobs.core.guard import Guard
+from printobs.signals import correlation, job_errors, transport
+
+if TYPE_CHECKING:
+    from printobs.signals.printers import Printer
+
+_guard: Final = Guard("recording a print job")
+
+# GS V, ESC i, ESC m (ESC/POS Command Reference, "Mechanism control commands").
+CUTS: Final = (b"\x1dV", b"\x1bi", b"\x1bm")
+
+
+def cuts(message: bytes) -> bool:
+    """Whether ``message``, one write of a driver, is a cut or ends with one."""
+    return (len(message) <= 4 and bytes(message[:2]) in CUTS) or (
+        len(message) > 4 and any(cut in bytes(message[-8:]) for cut in CUTS)
+    )
+
+
+class Job:
+    """What is known of one job. ``outcome`` is *unknown* until `end` says otherwise."""
+
+    __slots__ = (
+        "_application",
+        "_connect",
+        "_context",
+        "_ended",
+        "_ending",
+        "_failure",
+        "_parts",
+        "_queued",
+        "_span",
+        "_started",
+        "after_failure",
+        "correlation_id",
+        "deadline",
+        "error_type",
+        "first",
+        "id",
+        "kind",
+        "last",
+        "message",
+        "outcome",
+        "partial",
+        "passive",
+        "printer",
+        "size",
+        "writing",
+    )
+
+    def __init__(
+        self, printer: Printer, kind: str, timeout: float, identifier: str | None = None, *, passive: bool = False
+    ) -> None:
+        self.printer = printer
+        self.kind = printer.kinds(kind)
+        self.passive = passive
+        self.id = f"{random.getrandbits(128):032x}"
+        self.outcome = Outcome.UNKNOWN
+        self.error_type: str | None = None
+        self.partial = False
+        self.size = 0  # bytes that were written whole
+        self.first = 0.0  # when the first write began and the last one ended, on the monotonic clock
+        self.last = 0.0
+        self.writing = 0.0  # seconds inside writes
+        self.message = b""  # the last write; only its end is looked at, and only to see a cut
+        self.after_failure = False
+        self._failure: JobError | None = None
+        self._application = False
+        self._connect: tuple[float, float] | None = None
+        self._queued = 0.0
+        self._ended = False
+        self._ending = threading.Lock()
+        self._parts: list[tuple[Stage, float, float, str | None]] = []
+        self._started = clock.monotonic()
+        self.deadline = self._started + timeout
+        self._span: Span = trace.INVALID_SPAN
+        self.correlation_id = ""
+        self._context = context.get_current()
+        with _guard:
+            self._begin(identifier)
+
+    def _begin(self, identifier: str | None) -> None:
+        if identifier is None:
+            self.correlation_id, carried = correlation.ensure(self._context)
+        else:
+            self.correlation_id = correlation.accept(identifier)
+            carried = correlation.with_id(self.correlation_id, self._context)
+        self._context = carried or self._context
+        printer = self.printer
+        attributes: dict[str, str | bool] = {
+            **printer.attributes,
+            JOB_ID: self.id,
+            JOB_KIND: self.kind,
+            DRIVER: printer.driver,
+            CORRELATION_ID: self.correlation_id,
+        }
+        if self.passive:
+            attributes[JOB_PASSIVE] = True
+        self._span = printer.telemetry.tracer.start_span(
+            conventions.SPAN_JOB, self._context, kind=SpanKind.CLIENT, attributes=attributes
+        )
+        self._context = trace.set_span_in_context(self._span, self._context)
+
+    @property
+    def context(self) -> Context:
+        """The context whose work belongs to this job."""
+        return self._context
+
+    # -- what happens meanwhile, told by the transport ---------------------------------------------------------------
+
+    def waited(self, seconds: float) -> None:
+        """It waited so long for the printer's own thread."""
+        self._queued += seconds
+
+    def connected(self, began: float, ended: float, failure: JobError | None) -> None:
+        """A connection was opened, or could not be."""
+        self._parts.append((Stage.CONNECT, began, ended, failure))
+        if failure is not None:
+            self._failure = failure
+            self.after_failure = False
+
+    def write_failed(self, error: BaseException) -> None:
+        """A write raised: what it was given did not leave whole."""
+        if self._failure is None or self.size:
+            self._failure = job_errors.classify(error, Stage.WRITE)
+        # One of several error types may be asked for later: the connection's own is the more exact.
+        self.partial = self.size > 0
+        self.after_failure = False
+
+    def application_failed(self) -> None:
+        """The caller's own code raised before the job was whole."""
+        self._application = True
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def confirm(self) -> None:
+        """Wait until the last byte has left this host, by the deadline at most."""
+        if self._failure is not None or not self.size:
+            return
+        began = clock.monotonic()
+        failure = transport.wait_acknowledged(self.printer.device(), self.deadline)
+        self._parts.append((Stage.CONFIRM, began, clock.monotonic(), failure))
+        if failure is not None:
+            self._failure = failure
+            self.after_failure = True  # all was written: whether it arrived is in doubt
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Settle the outcome and record it; twice is once; never raises."""
+        with self._ending:
+            if self._ended:
+                return
+            self._ended = True
+        if isinstance(error, Exception):
+            self._application = True
+        with _guard:
+            self._settle(cancelled=error is not None and not isinstance(error, Exception))
+        with _guard:
+            self._record()
+        self.message = b""
+
+    def _settle(self, *, cancelled: bool) -> None:
+        if self.size and self.message is not None and cuts(self.message) and not self._application:
+            whole = True
+        else:
+            whole = False
+        if self._failure is not None:
+            # In doubt where something was written after the failure: the caller may have sent it all again.
+            self.outcome = Outcome.UNKNOWN if self.after_failure else Outcome.FAILED
+            self.error_type = self._failure.value
+        elif cancelled or self._application:
+            self.outcome = Outcome.UNKNOWN if whole else Outcome.FAILED
+            self.error_type = (JobError.CANCELLED if cancelled else JobError.APPLICATION).value
+        elif self.size:
+            self.outcome = Outcome.WRITTEN
+        # Nothing seen and nothing raised: it may have gone a way that is not watched.
+        self.partial = self.outcome is Outcome.FAILED and self.size > 0
+
+    def _record(self) -> None:
+        ended = clock.monotonic() if not self.passive else max(self.last, self._started)
+        printer, instruments = self.printer, self.printer.telemetry.instruments
+        failed = {} if self.error_type is None else {ERROR_TYPE: self.error_type}
+        attributes = {**printer.attributes, JOB_KIND: self.kind, JOB_OUTCOME: self.outcome.value, **failed}
+        if self.size:
+            printer.sent.add(self.size)
+            write_failed = self._failure if not self.after_failure else None
+            self._parts.append((Stage.WRITE, self.first, self.first + self.writing, write_failed))
+            writing = (Stage.WRITE, self.first, self.last, write_failed)
+        else:
+            writing = None
+        stages = instruments.histogram(conventions.PRINTER_JOB_STAGE_DURATION)
+        tracer = printer.telemetry.tracer
+        for stage, began, over, failure in sorted(self._parts, key=lambda part: part[1]):
+            stages.record(over - began, {**printer.attributes, JOB_STAGE: stage.value}, self._context)
+            if stage is Stage.WRITE and writing is not None:
+                over = writing[2]
+            span = tracer.start_span(
+                _NAMES[stage],
+                self._context,
+                kind=SpanKind.CLIENT if stage is Stage.CONNECT else SpanKind.INTERNAL,
+                attributes={**printer.attributes, CORRELATION_ID: self.correlation_id},
+                start_time=clock.wall_ns(began),
+            )
+            if failure is not None:
+                span.set_attribute(ERROR_TYPE, str(failure))
+                span.set_status(StatusCode.ERROR)
+            span.end(clock.wall_ns(over))
+        if self._queued:
+            stages.record(self._queued, {**printer.attributes, JOB_STAGE: Stage.QUEUE.value}, self._context)
+        instruments.counter(conventions.PRINTER_JOBS).add(1, attributes, self._context)
+        instruments.histogram(conventions.PRINTER_JOB_DURATION).record(
+            ended - self._started, attributes, self._context
+        )
+        self._span.set_attributes(
+            {JOB_OUTCOME: self.outcome.value, JOB_BYTES: self.size, **failed}
+            | ({JOB_PARTIAL: True} if self.partial else {})
+        )
+        if self.outcome not in (Outcome.WRITTEN, Outcome.CONFIRMED):
+            self._span.set_status(StatusCode.ERROR)
+        self._span.end(clock.wall_ns(ended))
+
+
+_NAMES: Final = {
+    Stage.CONNECT: conventions.SPAN_CONNECT,
+    Stage.WRITE: conventions.SPAN_WRITE,
+    Stage.CONFIRM: conventions.SPAN_CONFIRM,
+}

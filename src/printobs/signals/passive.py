@@ -1,0 +1,117 @@
+"""Print jobs found by themselves, in what an application writes to its printer.
+
+No byte is added and nothing is read. A status request never starts a job; settings and drawer kicks only arm one;
+printable content starts it, backdated to the arming; a cut, the end of the connection or five idle seconds end it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Any, Final
+
+from printobs.core import clock
+from printobs.core.guard import Guard
+from printobs.signals.jobs import Job, cuts
+from printobs.signals.printers import Printer
+
+IDLE: Final = 5.0
+_TIMEOUT: Final = 60.0
+_ARMED_FOR: Final = 5.0
+
+# The first two bytes of each command (ESC/POS Command Reference, by function).
+_REQUESTS: Final = frozenset({b"\x10\x04", b"\x10\x05", b"\x10\x14", b"\x1dr", b"\x1da", b"\x1dI", b"\x1bv", b"\x1bu"})
+_SETTINGS: Final = frozenset(
+    [bytes([0x1B, byte]) for byte in b"@tRa!EG-M{23A+=cDpBVSTLWdim &%?"]
+    + [bytes([0x1D, byte]) for byte in b"!BbhwHf|LWPV"]
+    + [bytes([0x1C, byte]) for byte in b".&!CS"]
+)
+_SHORT: Final = 16  # a longer write that begins with a setting is a blob with more in it
+
+_guard: Final = Guard("finding a print job")
+
+
+def _content(message: Any) -> bool | None:
+    """Whether this write prints: ``None`` for a request, which says nothing at all."""
+    head = bytes(message[:2])
+    if head in _REQUESTS:
+        return None
+    if head in _SETTINGS and len(message) <= _SHORT:
+        return False
+    return bool(bytes(message).strip(b"\x00"))
+
+
+def writing(printer: Printer, message: Any) -> None:
+    """Called before each write without an explicit job."""
+    with _guard:
+        job = printer.job
+        if job is not None:
+            if clock.monotonic() - (job.last or clock.monotonic()) <= IDLE:
+                return
+            finish(printer)
+        content = _content(message)
+        if content is None:
+            return
+        if content:
+            printer.job = Job(printer, "receipt", _TIMEOUT, passive=True)
+            _sweeper.watch(printer)
+
+
+def wrote(printer: Printer, message: Any) -> None:
+    """Called after each write of a found job; with ``None`` after one that raised."""
+    with _guard:
+        if message is None or cuts(message):
+            finish(printer)
+
+
+def finish(printer: Printer) -> None:
+    """End the found job, if there is one."""
+    job = printer.job
+    if job is not None and job.passive:
+        printer.job = None
+        job.end()
+
+
+class _Sweeper:
+    """One thread for all printers, alive while a found job is open: idle ones are ended."""
+
+    def __init__(self) -> None:
+        self._open: set[Printer] = set()
+        self._lock = threading.Lock()
+        self._running = False
+
+    def watch(self, printer: Printer) -> None:
+        with self._lock:
+            self._open.add(printer)
+            if self._running:
+                return
+            self._running = True
+        threading.Thread(target=self._run, name="printobs-idle-jobs", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(IDLE / 5)
+            with self._lock:
+                self._open = {printer for printer in self._open if printer.job is not None and printer.job.passive}
+                if not self._open:
+                    self._running = False
+                    return
+                watched = list(self._open)
+            for printer in watched:
+                with _guard:
+                    job = printer.job
+                    if job is not None and not printer.inside and clock.monotonic() - (job.last or 1e300) > IDLE:
+                        finish(printer)
+
+
+_sweeper = _Sweeper()
+
+
+def _renew() -> None:
+    global _sweeper
+    _sweeper = _Sweeper()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)

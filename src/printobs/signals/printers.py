@@ -1,0 +1,95 @@
+"""The printers that are known, and what belongs to each: its labels, its job under way, a thread of its own."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from printobs.core import conventions, telemetry
+from printobs.core.attributes import Bounded, clean
+from printobs.core.conventions import BRANCH, PRINTER
+from printobs.core.telemetry import Telemetry
+from printobs.signals.jobs import Job
+
+_names: Final = Bounded(500)
+_branches: Final = Bounded(500)
+
+
+class Printer:
+    """One printer, real or not: ``device()`` gives the socket, port or file its bytes go through, if it is open."""
+
+    kinds: Final = Bounded(32)
+
+    def __init__(self, target: object, name: str, branch: str, device: Callable[[Any], object]) -> None:
+        self.attributes = {PRINTER: _names(name)}
+        if branch:
+            self.attributes[BRANCH] = _branches(branch)
+        self.driver = clean(type(target).__qualname__)
+        self.registered = False
+        self.job: Job | None = None
+        self.inside = 0  # the thread that is inside a write: a driver's write may call its base class's
+        self.connecting = 0.0  # seconds that this write spent in opening the connection
+        self.armed_at = 0.0
+        self.turn = threading.RLock()
+        self._target: Callable[[], object]
+        try:
+            self._target = weakref.ref(target, lambda _ref, key=id(target): _forget(key))
+        except TypeError:  # slots without __weakref__: it lives as long as it is registered
+            self._target = lambda: target
+        self._device = device
+        self._executor: ThreadPoolExecutor | None = None
+        self._process = os.getpid()
+        self.use(telemetry.current())
+
+    def use(self, bound: Telemetry) -> None:
+        """Record with ``bound`` from now on."""
+        self.telemetry = bound
+        io = bound.instruments.cells(conventions.PRINTER_IO)
+        self.sent = io.cell({**self.attributes, conventions.IO_DIRECTION: conventions.Direction.TRANSMIT.value})
+        self.received = io.cell({**self.attributes, conventions.IO_DIRECTION: conventions.Direction.RECEIVE.value})
+        self.waiting = bound.instruments.cells(conventions.PRINTER_QUEUE_LENGTH).cell(self.attributes)
+
+    def rename(self, name: str, branch: str) -> None:
+        """Give it the labels that its user has chosen."""
+        self.attributes = {PRINTER: _names(name), **({BRANCH: _branches(branch)} if branch else {})}
+        self.registered = True
+        self.use(telemetry.current())
+
+    def device(self) -> object:
+        """What the bytes go through at the moment; ``None`` where nothing is open or known."""
+        target = self._target()
+        return None if target is None else self._device(target)
+
+    @property
+    def thread(self) -> ThreadPoolExecutor:
+        """The printer's own thread, made when it is first used (anew in a forked child)."""
+        if self._executor is None or self._process != os.getpid():
+            self._process = os.getpid()
+            self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"printer {self.attributes[PRINTER]}")
+        return self._executor
+
+    def forgotten(self) -> None:
+        """Its target is gone."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=False)
+
+
+known: Final[dict[int, Printer]] = {}
+
+
+def _forget(key: int) -> None:
+    printer = known.pop(key, None)
+    if printer is not None:
+        printer.forgotten()
+
+
+def know(target: object, name: str, device: Callable[[Any], object], branch: str = "") -> Printer:
+    """The printer of ``target``, made when it is first seen."""
+    printer = known.get(id(target))
+    if printer is None:
+        printer = known.setdefault(id(target), Printer(target, name, branch, device))
+    return printer

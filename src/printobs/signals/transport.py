@@ -1,0 +1,142 @@
+"""What every way to a printer has in common: bytes are written, some may be read, and a job wants to know of both."""
+
+from __future__ import annotations
+
+import functools
+import socket
+import time
+from _thread import get_ident
+from collections.abc import Callable
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+
+from printobs.core.conventions import JobError
+from printobs.core.guard import Guard
+
+if TYPE_CHECKING:
+    from printobs.signals.printers import Printer
+
+try:
+    import fcntl
+    import select
+    import termios
+except ImportError:  # Windows tells nobody what is not yet acknowledged
+    fcntl = None  # type: ignore[assignment]
+
+_guard: Final = Guard("watching a printer's bytes")
+
+
+@runtime_checkable
+class Transport(Protocol):
+    """Anything that takes a printer's bytes and can give its answers."""
+
+    def write(self, data: bytes, /) -> object:
+        """Send ``data`` whole, or raise."""
+
+    def read(self, timeout: float, /) -> bytes:
+        """What the printer sends within ``timeout`` seconds; empty where it sends nothing."""
+
+
+def watched_write(
+    original: Callable[..., Any],
+    find: Callable[[object], Printer | None],
+    before: Callable[[Printer, Any], None],
+    after: Callable[[Printer, Any], None],
+) -> Callable[..., Any]:
+    """``original(self, data)`` with its bytes counted into the job under way; results and exceptions pass untouched.
+
+    Without a job, ``before`` and ``after`` are told, so that one may be found.
+    """
+
+    @functools.wraps(original)
+    def write(self: Any, msg: Any) -> Any:
+        printer = find(self)
+        if printer is None:
+            return original(self, msg)
+        thread = get_ident()
+        if printer.inside == thread:
+            return original(self, msg)
+        printer.inside = thread
+        job = printer.job
+        if job is None or job.passive:
+            before(printer, msg)
+            job = printer.job
+        began = perf_counter()
+        try:
+            result = original(self, msg)
+        except BaseException as error:
+            printer.inside = 0
+            printer.connecting = 0.0
+            if job is not None:
+                with _guard:
+                    job.write_failed(error)
+                    if job.passive:
+                        after(printer, None)
+            raise
+        printer.inside = 0
+        if job is None:
+            with _guard:
+                printer.sent.add(len(msg))
+            return result
+        over = perf_counter()
+        opening = printer.connecting
+        if opening:
+            printer.connecting = 0.0
+            began += opening
+        if not job.size:
+            job.first = began
+        job.size += len(msg)
+        job.writing += over - began
+        job.last = over
+        job.message = msg
+        job.after_failure = True
+        if job.passive:
+            after(printer, msg)
+        return result
+
+    return write
+
+
+def watched_read(original: Callable[..., Any], find: Callable[[object], Printer | None]) -> Callable[..., Any]:
+    """``original(self, …)`` with the bytes that it gives counted."""
+
+    @functools.wraps(original)
+    def read(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, *args, **kwargs)
+        with _guard:
+            printer = find(self)
+            if printer is not None and result:
+                printer.received.add(len(result))
+        return result
+
+    return read
+
+
+def wait_acknowledged(device: object, deadline: float) -> JobError | None:
+    """Wait until the peer's kernel has acknowledged every byte of a TCP socket; ``None`` once it has.
+
+    Where that cannot be known (no socket, not Linux or a BSD) nothing is waited for and nothing is claimed.
+    """
+    if fcntl is None or not isinstance(device, socket.socket) or device.fileno() < 0:
+        return None
+    pause = 0.0005
+    poll = select.poll()
+    poll.register(device, 0)  # errors and hang-ups are always told, and stay for whoever asks next
+    while True:
+        try:
+            left = _unacknowledged(device)
+            if any(event & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, event in poll.poll(0)):
+                return JobError.RESET
+        except OSError:
+            return JobError.RESET
+        if left == 0:
+            return None
+        remaining = deadline - perf_counter()
+        if remaining <= 0:
+            return JobError.TIMEOUT
+        time.sleep(min(pause, remaining))
+        pause = min(pause * 2, 0.02)
+
+
+def _unacknowledged(device: socket.socket) -> int:
+    return int.from_bytes(fcntl.ioctl(device.fileno(), termios.TIOCOUTQ, bytes(4)), "little")
