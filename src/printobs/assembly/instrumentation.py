@@ -15,6 +15,7 @@ from opentelemetry.trace import TracerProvider
 from printobs.core import telemetry
 from printobs.core.guard import Guard
 from printobs.core.telemetry import Telemetry
+from printobs.signals import transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ def uninstrument() -> None:
     """Undo `instrument`: every patched attribute is as it was; never raises."""
     for library in LIBRARIES:
         uninstrument_library(library)
+    transport.unwatch_classes()
     telemetry.bind(None)
 
 

@@ -49,12 +49,12 @@ class Job:
     """What is known of one job. ``outcome`` is *unknown* until `end` says otherwise."""
 
     __slots__ = (
-        "_application",
-        "_connect",
+        "_connecting",
         "_context",
         "_ended",
         "_ending",
         "_failure",
+        "_incomplete",
         "_parts",
         "_queued",
         "_span",
@@ -77,7 +77,14 @@ class Job:
     )
 
     def __init__(
-        self, printer: Printer, kind: str, timeout: float, identifier: str | None = None, *, passive: bool = False
+        self,
+        printer: Printer,
+        kind: str,
+        timeout: float,
+        identifier: str | None = None,
+        *,
+        passive: bool = False,
+        started: float | None = None,
     ) -> None:
         self.printer = printer
         self.kind = printer.kinds(kind)
@@ -93,13 +100,13 @@ class Job:
         self.message = b""  # the last write; only its end is looked at, and only to see a cut
         self.after_failure = False
         self._failure: JobError | None = None
-        self._application = False
-        self._connect: tuple[float, float] | None = None
+        self._connecting = False  # the failure was one to connect: mended by the next attempt that succeeds
+        self._incomplete = False
         self._queued = 0.0
         self._ended = False
         self._ending = threading.Lock()
-        self._parts: list[tuple[Stage, float, float, str | None]] = []
-        self._started = clock.monotonic()
+        self._parts: list[tuple[Stage, float, float, JobError | None]] = []
+        self._started = clock.monotonic() if started is None else started
         self.deadline = self._started + timeout
         self._span: Span = trace.INVALID_SPAN
         self.correlation_id = ""
@@ -125,7 +132,11 @@ class Job:
         if self.passive:
             attributes[JOB_PASSIVE] = True
         self._span = printer.telemetry.tracer.start_span(
-            conventions.SPAN_JOB, self._context, kind=SpanKind.CLIENT, attributes=attributes
+            conventions.SPAN_JOB,
+            self._context,
+            kind=SpanKind.CLIENT,
+            attributes=attributes,
+            start_time=clock.wall_ns(self._started),
         )
         self._context = trace.set_span_in_context(self._span, self._context)
 
@@ -143,21 +154,22 @@ class Job:
     def connected(self, began: float, ended: float, failure: JobError | None) -> None:
         """A connection was opened, or could not be."""
         self._parts.append((Stage.CONNECT, began, ended, failure))
-        if failure is not None:
-            self._failure = failure
+        if failure is None:
+            if self._connecting:
+                self._failure, self._connecting = None, False
+        elif self._failure is None:
+            self._failure, self._connecting = failure, True
             self.after_failure = False
 
     def write_failed(self, error: BaseException) -> None:
-        """A write raised: what it was given did not leave whole."""
-        if self._failure is None or self.size:
+        """A write raised: what it was given did not leave whole. The first failure is the one that tells why."""
+        if self._failure is None:
             self._failure = job_errors.classify(error, Stage.WRITE)
-        # One of several error types may be asked for later: the connection's own is the more exact.
-        self.partial = self.size > 0
         self.after_failure = False
 
     def application_failed(self) -> None:
-        """The caller's own code raised before the job was whole."""
-        self._application = True
+        """The caller's own code raised before the job was whole, whatever is written after it."""
+        self._incomplete = True
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -178,26 +190,23 @@ class Job:
             if self._ended:
                 return
             self._ended = True
-        if isinstance(error, Exception):
-            self._application = True
         with _guard:
-            self._settle(cancelled=error is not None and not isinstance(error, Exception))
+            self._settle(error)
         with _guard:
             self._record()
         self.message = b""
 
-    def _settle(self, *, cancelled: bool) -> None:
-        if self.size and self.message is not None and cuts(self.message) and not self._application:
-            whole = True
-        else:
-            whole = False
+    def _settle(self, error: BaseException | None) -> None:
+        whole = self.size > 0 and cuts(self.message) and not self._incomplete
         if self._failure is not None:
             # In doubt where something was written after the failure: the caller may have sent it all again.
             self.outcome = Outcome.UNKNOWN if self.after_failure else Outcome.FAILED
             self.error_type = self._failure.value
-        elif cancelled or self._application:
+        elif error is not None or self._incomplete:
+            # Raised after the cut: the receipt may be whole.
             self.outcome = Outcome.UNKNOWN if whole else Outcome.FAILED
-            self.error_type = (JobError.CANCELLED if cancelled else JobError.APPLICATION).value
+            raised = error is None or isinstance(error, Exception)
+            self.error_type = (JobError.APPLICATION if raised else JobError.CANCELLED).value
         elif self.size:
             self.outcome = Outcome.WRITTEN
         # Nothing seen and nothing raised: it may have gone a way that is not watched.
@@ -210,17 +219,13 @@ class Job:
         attributes = {**printer.attributes, JOB_KIND: self.kind, JOB_OUTCOME: self.outcome.value, **failed}
         if self.size:
             printer.sent.add(self.size)
-            write_failed = self._failure if not self.after_failure else None
-            self._parts.append((Stage.WRITE, self.first, self.first + self.writing, write_failed))
-            writing = (Stage.WRITE, self.first, self.last, write_failed)
-        else:
-            writing = None
+            self._parts.append((Stage.WRITE, self.first, self.last, None if self.after_failure else self._failure))
         stages = instruments.histogram(conventions.PRINTER_JOB_STAGE_DURATION)
         tracer = printer.telemetry.tracer
         for stage, began, over, failure in sorted(self._parts, key=lambda part: part[1]):
-            stages.record(over - began, {**printer.attributes, JOB_STAGE: stage.value}, self._context)
-            if stage is Stage.WRITE and writing is not None:
-                over = writing[2]
+            # The span of the writes holds the pauses between them too; the stage is the time inside them.
+            seconds = self.writing if stage is Stage.WRITE else over - began
+            stages.record(seconds, {**printer.attributes, JOB_STAGE: stage.value}, self._context)
             span = tracer.start_span(
                 _NAMES[stage],
                 self._context,
@@ -229,15 +234,13 @@ class Job:
                 start_time=clock.wall_ns(began),
             )
             if failure is not None:
-                span.set_attribute(ERROR_TYPE, str(failure))
+                span.set_attribute(ERROR_TYPE, failure.value)
                 span.set_status(StatusCode.ERROR)
             span.end(clock.wall_ns(over))
         if self._queued:
             stages.record(self._queued, {**printer.attributes, JOB_STAGE: Stage.QUEUE.value}, self._context)
         instruments.counter(conventions.PRINTER_JOBS).add(1, attributes, self._context)
-        instruments.histogram(conventions.PRINTER_JOB_DURATION).record(
-            ended - self._started, attributes, self._context
-        )
+        instruments.histogram(conventions.PRINTER_JOB_DURATION).record(ended - self._started, attributes, self._context)
         self._span.set_attributes(
             {JOB_OUTCOME: self.outcome.value, JOB_BYTES: self.size, **failed}
             | ({JOB_PARTIAL: True} if self.partial else {})

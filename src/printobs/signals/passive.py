@@ -6,9 +6,11 @@ printable content starts it, backdated to the arming; a cut, the end of the conn
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import time
+from queue import SimpleQueue
 from typing import Any, Final
 
 from printobs.core import clock
@@ -18,7 +20,6 @@ from printobs.signals.printers import Printer
 
 IDLE: Final = 5.0
 _TIMEOUT: Final = 60.0
-_ARMED_FOR: Final = 5.0
 
 # The first two bytes of each command (ESC/POS Command Reference, by function).
 _REQUESTS: Final = frozenset({b"\x10\x04", b"\x10\x05", b"\x10\x14", b"\x1dr", b"\x1da", b"\x1dI", b"\x1bv", b"\x1bu"})
@@ -45,17 +46,22 @@ def _content(message: Any) -> bool | None:
 def writing(printer: Printer, message: Any) -> None:
     """Called before each write without an explicit job."""
     with _guard:
+        now = clock.monotonic()
         job = printer.job
         if job is not None:
-            if clock.monotonic() - (job.last or clock.monotonic()) <= IDLE:
+            if now - (job.last or now) <= IDLE:
                 return
             finish(printer)
-        content = _content(message)
+        content = None if printer.silent else _content(message)
         if content is None:
             return
+        armed = printer.armed_at if 0 < now - printer.armed_at <= IDLE else now
         if content:
-            printer.job = Job(printer, "receipt", _TIMEOUT, passive=True)
+            printer.armed_at = 0.0
+            printer.job = Job(printer, "receipt", _TIMEOUT, passive=True, started=armed)
             _sweeper.watch(printer)
+        else:
+            printer.armed_at = armed
 
 
 def wrote(printer: Printer, message: Any) -> None:
@@ -73,13 +79,28 @@ def finish(printer: Printer) -> None:
         job.end()
 
 
+def finish_later(printer: Printer) -> None:
+    """As `finish`, from a finaliser: it may run inside any lock, and must take none."""
+    job = printer.job
+    if job is not None and job.passive:
+        printer.job = None
+        _sweeper.ended.put(job)
+
+
+def finish_all() -> None:
+    """End every found job that is open."""
+    _sweeper.finish_all()
+
+
 class _Sweeper:
     """One thread for all printers, alive while a found job is open: idle ones are ended."""
 
     def __init__(self) -> None:
+        self.ended: SimpleQueue[Job] = SimpleQueue()
         self._open: set[Printer] = set()
         self._lock = threading.Lock()
         self._running = False
+        self._at_exit = False
 
     def watch(self, printer: Printer) -> None:
         with self._lock:
@@ -87,21 +108,38 @@ class _Sweeper:
             if self._running:
                 return
             self._running = True
+            if not self._at_exit:
+                # Now, and not on import: what is registered later runs earlier, before the providers end.
+                self._at_exit = True
+                atexit.register(self.finish_all)
         threading.Thread(target=self._run, name="printobs-idle-jobs", daemon=True).start()
+
+    def finish_all(self) -> None:
+        """End every open job."""
+        with _guard:
+            self._end_queued()
+            for printer in list(self._open):
+                finish(printer)
+
+    def _end_queued(self) -> None:
+        while not self.ended.empty():
+            self.ended.get().end()
 
     def _run(self) -> None:
         while True:
             time.sleep(IDLE / 5)
+            with _guard:
+                self._end_queued()
             with self._lock:
                 self._open = {printer for printer in self._open if printer.job is not None and printer.job.passive}
-                if not self._open:
+                if not self._open and self.ended.empty():
                     self._running = False
                     return
                 watched = list(self._open)
             for printer in watched:
                 with _guard:
-                    job = printer.job
-                    if job is not None and not printer.inside and clock.monotonic() - (job.last or 1e300) > IDLE:
+                    job, now = printer.job, clock.monotonic()
+                    if job is not None and not printer.inside and now - (job.last or now) > IDLE:
                         finish(printer)
 
 

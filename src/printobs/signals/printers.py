@@ -33,7 +33,9 @@ class Printer:
         self.job: Job | None = None
         self.inside = 0  # the thread that is inside a write: a driver's write may call its base class's
         self.connecting = 0.0  # seconds that this write spent in opening the connection
-        self.armed_at = 0.0
+        self.armed_at = 0.0  # when settings came that may belong to the next job
+        self.silent = False  # jobs are not found in it by themselves
+        self.opening = False
         self.turn = threading.RLock()
         self._target: Callable[[], object]
         try:

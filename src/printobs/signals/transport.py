@@ -112,6 +112,42 @@ def watched_read(original: Callable[..., Any], find: Callable[[object], Printer 
     return read
 
 
+_classes: Final[list[tuple[type, str, object, object]]] = []
+
+
+def watch_class(cls: type, find: Callable[[object], Printer | None]) -> None:
+    """Watch ``write`` and ``read`` of a `Transport`'s class; twice is once. Raises TypeError where they cannot be set."""
+    makers: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+        ("write", lambda theirs: watched_write(theirs, find, _nothing, _nothing)),
+        ("read", lambda theirs: watched_read(theirs, find)),
+    )
+    for name, make in makers:
+        owner = next(base for base in cls.__mro__ if name in vars(base))
+        theirs = vars(owner)[name]
+        if any(ours is theirs for _, _, _, ours in _classes):
+            continue
+        try:
+            ours = make(theirs)
+            setattr(owner, name, ours)
+        except (TypeError, AttributeError) as error:
+            raise TypeError(
+                f"{cls.__qualname__}.{name} cannot be watched: wrap it in a class of your own with write and read"
+            ) from error
+        _classes.append((owner, name, theirs, ours))
+
+
+def unwatch_classes() -> None:
+    """Undo `watch_class`."""
+    while _classes:
+        owner, name, theirs, ours = _classes.pop()
+        if vars(owner).get(name) is ours:
+            setattr(owner, name, theirs)
+
+
+def _nothing(_printer: Printer, _message: object) -> None:
+    """A transport's jobs are explicit: none is found in what it writes."""
+
+
 def wait_acknowledged(device: object, deadline: float) -> JobError | None:
     """Wait until the peer's kernel has acknowledged every byte of a TCP socket; ``None`` once it has.
 

@@ -1,0 +1,239 @@
+"""print_job() and register(): the two names that an application types to print."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import Token
+from types import TracebackType
+from typing import Final, ParamSpec, Self, TypeVar
+
+from opentelemetry import context
+from opentelemetry.context import Context
+
+from printobs.core import clock, telemetry
+from printobs.core.conventions import Outcome
+from printobs.core.guard import Guard
+from printobs.signals import passive, printers
+from printobs.signals.jobs import Job
+from printobs.signals.printers import Printer
+from printobs.signals.transport import Transport, watch_class
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+_guard: Final = Guard("running a print job")
+
+
+class PrintJobFailed(Exception):  # noqa: N818 - reads as what happened
+    """A print job that was not confirmed and not written: ``outcome`` and ``error_type`` say how it ended."""
+
+    def __init__(self, outcome: Outcome, error_type: str | None) -> None:
+        super().__init__(f"the print job ended as {outcome.value}" + (f" ({error_type})" if error_type else ""))
+        self.outcome = outcome
+        self.error_type = error_type
+
+
+def register(printer: T, *, name: str, branch: str = "") -> T:
+    """Give ``printer`` the labels of its metrics and spans; gives the same object back.
+
+    ``printer`` is a python-escpos driver, or anything with ``write(bytes)`` and ``read(timeout) -> bytes``. Raises
+    TypeError for anything else, and ValueError for an empty name.
+    """
+    if not name:
+        raise ValueError("a printer's name must not be empty: it is what its metrics are found by")
+    _printer(printer).rename(name, branch)
+    return printer
+
+
+def print_job(
+    printer: object, *, kind: str = "receipt", timeout: float = 30.0, correlation_id: str | None = None
+) -> PrintJob:
+    """One print job, as ``with print_job(…) as job:`` or ``async with``.
+
+    Leaving waits until the last byte has left this host, for ``timeout`` seconds from the start at most.
+    ``correlation_id`` is used if it is well formed; without it the current one is, or a new one. In a ``with``, jobs
+    of one printer from several threads wait for each other. Raises TypeError for what is no printer, ValueError for a
+    ``timeout`` that is not positive.
+    """
+    if not timeout > 0:
+        raise ValueError(f"a print job's timeout is above zero seconds, not {timeout!r}")
+    return PrintJob(_printer(printer), kind, timeout, correlation_id)
+
+
+def _printer(target: object) -> Printer:
+    if "escpos.escpos" in sys.modules:
+        from escpos.escpos import Escpos
+
+        if isinstance(target, Escpos):
+            from printobs.integrations import escpos
+
+            return escpos.attach(target)
+    if not isinstance(target, Transport):
+        raise TypeError(
+            f"{type(target).__qualname__} is no printer: pass a python-escpos driver, "
+            "or an object with write(bytes) and read(timeout) -> bytes"
+        )
+    watch_class(type(target), lambda each: printers.known.get(id(each)))
+    printer = printers.know(target, type(target).__name__.lower(), lambda each: getattr(each, "socket", None))
+    printer.silent = True
+    return printer
+
+
+class PrintJob:
+    """A print job and, once its block is left, how it ended. Made by `print_job`; used once."""
+
+    def __init__(self, printer: Printer, kind: str, timeout: float, correlation_id: str | None) -> None:
+        self._printer = printer
+        self._arguments = (kind, timeout, correlation_id)
+        self._job: Job | None = None
+        self._token: Token[Context] | None = None
+        self._outer: Job | None = None
+
+    # -- what it says ------------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """32 hexadecimal digits; on spans and log records."""
+        return self._begun.id
+
+    @property
+    def correlation_id(self) -> str:
+        """The correlation ID that all its telemetry carries."""
+        return self._begun.correlation_id
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended; *unknown* until it has."""
+        return self._begun.outcome
+
+    @property
+    def error_type(self) -> str | None:
+        """Why it failed or is unknown: one of `printobs.core.conventions.JobError`; ``None`` where nothing went wrong."""
+        return self._begun.error_type
+
+    @property
+    def partial(self) -> bool:
+        """Whether it failed after some of its bytes had left this host."""
+        return self._begun.partial
+
+    def raise_for_outcome(self) -> None:
+        """Raise `PrintJobFailed` unless the job was confirmed or written."""
+        if self.outcome not in (Outcome.CONFIRMED, Outcome.WRITTEN):
+            raise PrintJobFailed(self.outcome, self.error_type)
+
+    @property
+    def _begun(self) -> Job:
+        if self._job is None:
+            raise RuntimeError("a print job begins with its block: use it as `with print_job(…) as job:`")
+        return self._job
+
+    def _begin(self) -> Job:
+        if self._job is not None:
+            raise RuntimeError("a print job is used once: call print_job() again for the next receipt")
+        if self._printer.telemetry is not telemetry.current():
+            self._printer.use(telemetry.current())
+        kind, timeout, correlation_id = self._arguments
+        self._job = job = Job(self._printer, kind, timeout, correlation_id)
+        self._token = context.attach(job.context)
+        return job
+
+    def _leave(self) -> None:
+        token, self._token = self._token, None
+        if token is not None:
+            context.detach(token)
+
+    # -- in a thread -------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        job = self._begin()
+        turn = self._printer.turn
+        if not turn.acquire(blocking=False):
+            asked = clock.monotonic()
+            self._printer.waiting.add()
+            try:
+                turn.acquire()
+            finally:
+                self._printer.waiting.add(-1)
+            job.waited(clock.monotonic() - asked)
+        self._take()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self._settle(error)
+        finally:
+            self._give_back()
+            self._printer.turn.release()
+            self._leave()
+
+    def _take(self) -> None:
+        passive.finish(self._printer)
+        self._outer, self._printer.job = self._printer.job, self._job
+
+    def _give_back(self) -> None:
+        self._printer.job, self._outer = self._outer, None
+
+    def _settle(self, error: BaseException | None) -> None:
+        job = self._begun
+        try:
+            if error is None:
+                with _guard:
+                    job.confirm()
+        except BaseException as interruption:
+            job.end(interruption)
+            raise
+        job.end(error)
+
+    # -- on an event loop --------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        self._begin()
+        return self
+
+    async def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call ``function`` on the printer's own thread, as part of this job; gives and raises what it does.
+
+        The thread serves one call at a time, so a receipt belongs into one call. A call that is cancelled while it
+        runs goes on to its end, as a receipt half-sent helps nobody; one that has not begun is not made.
+        """
+        job = self._begun
+        asked = clock.monotonic()
+        begun = False
+
+        def call() -> R:
+            nonlocal begun
+            begun = True
+            self._printer.waiting.add(-1)
+            job.waited(clock.monotonic() - asked)
+            with self._printer.turn:
+                self._take()
+                try:
+                    return function(*args, **kwargs)
+                finally:
+                    self._give_back()
+
+        self._printer.waiting.add()
+        future: Future[R] = self._printer.thread.submit(contextvars.copy_context().run, call)
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            if future.cancelled() and not begun:
+                self._printer.waiting.add(-1)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            # After what this job has on the thread already, cancelled or not.
+            ending = self._printer.thread.submit(self._settle, error)
+            if error is None or isinstance(error, Exception):
+                await asyncio.shield(asyncio.wrap_future(ending))
+        finally:
+            self._leave()
