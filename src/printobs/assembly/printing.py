@@ -113,7 +113,7 @@ class PrintJob:
 
     @property
     def error_type(self) -> str | None:
-        """Why it failed or is unknown: one of `printobs.core.conventions.JobError`; ``None`` where nothing went wrong."""
+        """Why it failed or is unknown, of `printobs.core.conventions.JobError`; ``None`` where nothing went wrong."""
         return self._begun.error_type
 
     @property

@@ -115,6 +115,7 @@ def _before(printer: Printer, message: Any) -> None:
 
 
 def _subclasses(cls: type) -> Iterator[type]:
+    subclass: type
     for subclass in cls.__subclasses__():
         yield subclass
         yield from _subclasses(subclass)
@@ -139,7 +140,7 @@ def _set(cls: type, name: str, ours: Any) -> None:
     _patches.append((weakref.ref(cls), name, theirs, ours))
 
 
-def _init_subclass(cls: type, **kwargs: Any) -> None:
+def _init_subclass(cls: type, /, **kwargs: Any) -> None:
     super(Escpos, cls).__init_subclass__(**kwargs)
     with _guard:
         _patch(cls)

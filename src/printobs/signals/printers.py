@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import weakref
@@ -39,7 +40,7 @@ class Printer:
         self.turn = threading.RLock()
         self._target: Callable[[], object]
         try:
-            self._target = weakref.ref(target, lambda _ref, key=id(target): _forget(key))
+            self._target = weakref.ref(target, functools.partial(_forget, id(target)))
         except TypeError:  # slots without __weakref__: it lives as long as it is registered
             self._target = lambda: target
         self._device = device
@@ -83,7 +84,7 @@ class Printer:
 known: Final[dict[int, Printer]] = {}
 
 
-def _forget(key: int) -> None:
+def _forget(key: int, _gone: object) -> None:
     printer = known.pop(key, None)
     if printer is not None:
         printer.forgotten()

@@ -116,7 +116,7 @@ _classes: Final[list[tuple[type, str, object, object]]] = []
 
 
 def watch_class(cls: type, find: Callable[[object], Printer | None]) -> None:
-    """Watch ``write`` and ``read`` of a `Transport`'s class; twice is once. Raises TypeError where they cannot be set."""
+    """Watch ``write`` and ``read`` of a `Transport`'s class; twice is once. Raises TypeError if it cannot."""
     makers: tuple[tuple[str, Callable[[Any], Any]], ...] = (
         ("write", lambda theirs: watched_write(theirs, find, _nothing, _nothing)),
         ("read", lambda theirs: watched_read(theirs, find)),

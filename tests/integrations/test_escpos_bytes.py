@@ -1,0 +1,220 @@
+"""An instrumented driver is the bare driver: the same bytes, results, exceptions and classes."""
+
+import abc
+import contextlib
+import functools
+import inspect
+import pickle
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import pytest
+from escpos.escpos import Escpos, EscposIO
+from escpos.printer import Dummy, File, Network
+from PIL import Image
+
+from printobs.assembly.printing import print_job
+from printobs.integrations import escpos
+from tests.conftest import Sdk
+
+LOGO = Image.new("1", (64, 40), 0)
+RECEIPTS: dict[str, Callable[[Escpos], object]] = {
+    "text": lambda p: (p.set(bold=True, align="center"), p.text("2 x Ramen\n"), p.cut()),
+    "code pages": lambda p: [p.text(each) for each in ("Käse 3,50 €\n", "Ёлка\n", "Ψάρι\n", "žluťoučký\n")],
+    "textln": lambda p: (p.textln("a"), p.ln(2), p.block_text("long " * 40, columns=30)),
+    "raster": lambda p: p.image(LOGO),
+    "bit image": lambda p: p.image(LOGO, impl="bitImageColumn"),
+    "graphics": lambda p: p.image(LOGO, impl="graphics"),
+    "qr": lambda p: p.qr("https://example.org", size=4),
+    "native qr": lambda p: p.qr("https://example.org", native=True),
+    "barcode": lambda p: p.barcode("4006381333931", "EAN13", function_type="A"),
+    "soft barcode": lambda p: p.barcode("4006381333931", "EAN13", force_software=True),
+    "columns": lambda p: p.software_columns(["a", "b"], [10, 10], ["left", "right"]),
+    "controls": lambda p: (p.control("LF"), p.hw("INIT"), p.line_spacing(30), p.panel_buttons(), p.print_and_feed(3)),
+    "drawer": lambda p: (p.cashdraw(2), p.buzzer(1, 1), p.cut("PART")),
+    "set": lambda p: (p.set(width=2, height=2, custom_size=True, invert=True), p.set_with_default(), p.charcode("CP437")),
+    "long": lambda p: [p.text(f"{line} x Gyoza\n") for line in range(2000)],
+}  # fmt: skip
+
+
+class Listener:
+    """A printer that keeps the bytes of each connection and answers nothing."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self.received: list[bytes] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                with connection:
+                    self.received.append(b"".join(iter(lambda: connection.recv(65536), b"")))
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join()
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    it = Listener()
+    yield it
+    it.close()
+
+
+@pytest.fixture
+def instrumented(sdk: Sdk) -> Iterator[Sdk]:
+    escpos.instrument(sdk.telemetry)
+    yield sdk
+    escpos.uninstrument()
+
+
+@pytest.mark.parametrize("name", RECEIPTS)
+def test_the_bytes_on_the_wire_are_the_bare_drivers(name: str, listener: Listener, sdk: Sdk) -> None:
+    def send() -> None:
+        printer = Network("127.0.0.1", listener.port, profile="TM-T88V")
+        RECEIPTS[name](printer)
+        printer.close()
+
+    send()
+    escpos.instrument(sdk.telemetry)
+    try:
+        send()
+        printer = Network("127.0.0.1", listener.port, profile="TM-T88V")
+        with print_job(printer) as job:
+            RECEIPTS[name](printer)
+        printer.close()
+    finally:
+        escpos.uninstrument()
+    listener.close()
+    bare, found, explicit = listener.received
+    assert bare
+    assert found == bare
+    assert explicit == bare
+    assert job.outcome == "written"
+
+
+def test_every_public_method_is_a_receipt_here_or_known_to_write_nothing() -> None:
+    called = inspect.getsource(inspect.getmodule(Listener)).split("RECEIPTS:")[1].split("class Listener")[0]  # type: ignore[arg-type]
+    silent = {"open", "close", "device", "is_online", "is_usable", "paper_status", "query_status", "target"}
+    missing = {
+        name
+        for name, value in vars(Escpos).items()
+        if not name.startswith("_") and inspect.isfunction(value) and f"p.{name}(" not in called
+    }
+    assert missing - silent <= {"linedisplay", "linedisplay_select", "linedisplay_clear"}
+
+
+def _attributes() -> dict[tuple[str, str], object]:
+    classes = [Escpos, EscposIO, *escpos._subclasses(Escpos)]
+    names = ("_raw", "_read", "open", "close", "cut", "__init__", "__init_subclass__", "__exit__")
+    return {(f"{c.__module__}.{c.__qualname__}", name): vars(c).get(name, "absent") for c in classes for name in names}
+
+
+def test_uninstrument_leaves_every_attribute_as_it_was(sdk: Sdk) -> None:
+    before = _attributes()
+    escpos.instrument(sdk.telemetry)
+    once = _attributes()
+    escpos.instrument(sdk.telemetry)
+    assert _attributes() == once != before
+    escpos.uninstrument()
+    escpos.uninstrument()
+    assert _attributes() == before
+
+
+def test_return_values_exceptions_and_classes_are_unchanged(instrumented: Sdk) -> None:
+    class Odd(Dummy):
+        def _raw(self, msg: bytes) -> Any:
+            if msg == b"raise":
+                raise KeyError("mine")
+            return 42
+
+    assert Odd()._raw(b"x") == 42
+    with pytest.raises(KeyError, match="mine") as raised:
+        Odd()._raw(b"raise")
+    assert raised.traceback[-1].name == "_raw"
+    assert raised.value.__context__ is None
+
+    class Abstract(Escpos):
+        @abc.abstractmethod
+        def _raw(self, msg: bytes) -> None: ...
+
+    with pytest.raises(TypeError, match="abstract"):
+        Abstract()  # type: ignore[abstract]
+    assert isinstance(Odd(), Escpos)
+    assert inspect.signature(Network._raw) == inspect.signature(inspect.unwrap(Network._raw))
+    with mock.patch.object(Network, "_raw", autospec=True) as raw:
+        Network("127.0.0.1")._raw(b"a")
+    raw.assert_called_once()
+    dummy = Dummy()
+    dummy.text("hi")
+    assert pickle.loads(pickle.dumps(dummy)).output == dummy.output
+
+
+def test_classes_and_instances_made_before_and_after_are_watched_once(sdk: Sdk) -> None:
+    class Early(File):
+        def _raw(self, msg: bytes) -> None:
+            super()._raw(b"<" + msg + b">")
+
+    class NoSuper(File):
+        def __init_subclass__(cls) -> None: ...
+
+    early = Early("/dev/null")
+    escpos.instrument(sdk.telemetry)
+    try:
+
+        class Late(File):
+            def _raw(self, msg: bytes) -> None: ...
+
+        class Child(NoSuper):
+            def _raw(self, msg: bytes) -> None: ...
+
+        for printer in (early, Late("/dev/null"), Child("/dev/null"), File("/dev/null")):
+            with print_job(printer) as job:
+                printer._raw(b"12345")
+            assert job.outcome == "written"
+        sizes = [span.attributes["printer.job.size"] for span in sdk.spans("print job") if span.attributes]
+        assert sizes == [5, 5, 5, 5]
+    finally:
+        escpos.uninstrument()
+
+
+def test_what_cannot_be_watched_still_prints(instrumented: Sdk) -> None:
+    class Partial(Dummy):
+        def _write(self, msg: bytes, flag: int) -> None:
+            self._output_list.append(msg)
+
+        _raw = functools.partialmethod(_write, flag=1)
+
+    printer = Partial()
+    with print_job(printer) as job:
+        printer.text("hi")
+    assert b"hi" in printer.output
+    assert job.outcome == "unknown"
+
+
+def test_printobs_failing_inside_changes_nothing(listener: Listener, instrumented: Sdk, monkeypatch: Any) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    for name in ("printobs.signals.jobs.Job._record", "printobs.signals.passive._content"):
+        monkeypatch.setattr(name, fail)
+    monkeypatch.setattr("printobs.signals.correlation.ensure", fail)
+    printer = Network("127.0.0.1", listener.port)
+    with print_job(printer) as job:
+        printer.text("one\n")
+    printer.text("two\n")
+    printer.close()
+    listener.close()
+    assert b"one" in listener.received[0]
+    assert b"two" in listener.received[0]
+    assert job.outcome == "written"
