@@ -239,7 +239,7 @@ def _watched_exit(original: Function) -> Function:
 
 
 _WATCHED: Final[dict[str, Callable[[Function], Function]]] = {
-    "_raw": lambda theirs: watched_write(theirs, _find, _before, passive.wrote),
+    "_raw": lambda theirs: watched_write(theirs, _find, _before, passive.wrote, passive.failed),
     "_read": lambda theirs: watched_read(theirs, _find),
     "open": _watched_open,
     "close": _watched_close,

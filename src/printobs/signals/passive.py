@@ -14,7 +14,9 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 from printobs.core import clock
+from printobs.core.conventions import Stage
 from printobs.core.guard import Guard
+from printobs.signals import job_errors
 from printobs.signals.jobs import Job, cuts
 from printobs.signals.printers import Printer
 
@@ -28,6 +30,7 @@ _SETTINGS: Final = frozenset(
     + [bytes([0x1D, byte]) for byte in b"!BbhwHf|LWPV"]
     + [bytes([0x1C, byte]) for byte in b".&!CS"]
 )
+_NO_RECEIPT: Final = _REQUESTS | {b"\x1bp"}
 _SHORT: Final = 16  # a longer write that begins with a setting is a blob with more in it
 
 _guard: Final = Guard("finding a print job")
@@ -65,10 +68,24 @@ def writing(printer: Printer, message: Any) -> None:
 
 
 def wrote(printer: Printer, message: Any) -> None:
-    """Called after each write of a found job; with ``None`` after one that raised."""
+    """Called after each write of a found job."""
     with _guard:
-        if message is None or cuts(message):
+        if cuts(message):
             finish(printer)
+
+
+def failed(printer: Printer, message: Any, error: BaseException) -> None:
+    """Called after a write that raised. Settings that cannot be sent were meant for a receipt; a drawer kick was not."""
+    job = printer.job
+    if job is None and printer.armed_at and bytes(message[:2]) not in _NO_RECEIPT:
+        job = printer.job = Job(printer, "receipt", _TIMEOUT, passive=True, started=printer.armed_at)
+        printer.armed_at = 0.0
+        if printer.connecting:
+            now = clock.monotonic()
+            job.connected(now - printer.connecting, now, job_errors.classify(error, Stage.CONNECT))
+    if job is not None:
+        job.write_failed(error)
+        finish(printer)
 
 
 def finish(printer: Printer) -> None:

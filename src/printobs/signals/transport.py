@@ -42,10 +42,11 @@ def watched_write(
     find: Callable[[object], Printer | None],
     before: Callable[[Printer, Any], None],
     after: Callable[[Printer, Any], None],
+    failed: Callable[[Printer, Any, BaseException], None],
 ) -> Callable[..., Any]:
     """``original(self, data)`` with its bytes counted into the job under way; results and exceptions pass untouched.
 
-    Without a job, ``before`` and ``after`` are told, so that one may be found.
+    Without an explicit job, ``before``, ``after`` and ``failed`` are told, so that one may be found.
     """
 
     @functools.wraps(original)
@@ -66,12 +67,12 @@ def watched_write(
             result = original(self, msg)
         except BaseException as error:
             printer.inside = 0
-            printer.connecting = 0.0
-            if job is not None:
-                with _guard:
+            with _guard:
+                if job is not None and not job.passive:
                     job.write_failed(error)
-                    if job.passive:
-                        after(printer, None)
+                else:
+                    failed(printer, msg, error)
+            printer.connecting = 0.0
             raise
         printer.inside = 0
         if job is None:
@@ -118,7 +119,7 @@ _classes: Final[list[tuple[type, str, object, object]]] = []
 def watch_class(cls: type, find: Callable[[object], Printer | None]) -> None:
     """Watch ``write`` and ``read`` of a `Transport`'s class; twice is once. Raises TypeError if it cannot."""
     makers: tuple[tuple[str, Callable[[Any], Any]], ...] = (
-        ("write", lambda theirs: watched_write(theirs, find, _nothing, _nothing)),
+        ("write", lambda theirs: watched_write(theirs, find, _nothing, _nothing, _nothing)),
         ("read", lambda theirs: watched_read(theirs, find)),
     )
     for name, make in makers:
@@ -144,7 +145,7 @@ def unwatch_classes() -> None:
             setattr(owner, name, theirs)
 
 
-def _nothing(_printer: Printer, _message: object) -> None:
+def _nothing(*_: object) -> None:
     """A transport's jobs are explicit: none is found in what it writes."""
 
 
