@@ -2,7 +2,6 @@
 
 import abc
 import contextlib
-import copy
 import functools
 import inspect
 import socket
@@ -166,8 +165,6 @@ def test_return_values_exceptions_and_classes_are_unchanged(instrumented: Sdk) -
         Network("127.0.0.1")._raw(b"a")
     raw.assert_called_once()
     dummy = Dummy()
-    dummy.text("hi")
-    assert copy.deepcopy(dummy).output == dummy.output
     assert set(vars(dummy)) == {*vars(Dummy())}
 
 

@@ -75,7 +75,7 @@ def wrote(printer: Printer, message: Any) -> None:
 
 
 def failed(printer: Printer, message: Any, error: BaseException) -> None:
-    """Called after a write that raised. Settings that cannot be sent were meant for a receipt; a drawer kick was not."""
+    """Called after a write that raised. Settings that cannot be sent are a receipt's; a drawer kick is nobody's."""
     job = printer.job
     if job is None and printer.armed_at and bytes(message[:2]) not in _NO_RECEIPT:
         job = printer.job = Job(printer, "receipt", _TIMEOUT, passive=True, started=printer.armed_at)
