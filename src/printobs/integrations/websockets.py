@@ -63,9 +63,7 @@ def _patch_all() -> None:
         _patch(server, "ServerProtocol", lambda _theirs: CountedServer)
 
     _patch(asyncio_connection, "Assembler", lambda _theirs: messages.AsyncioAssembler)
-    _patch(asyncio_connection.Connection, "close", messages.async_close)
     _patch(sync_connection, "Assembler", lambda _theirs: messages.SyncAssembler)
-    _patch(sync_connection.Connection, "close", messages.sync_close)
 
     _patch(asyncio_server.ServerConnection, "handshake", _async_server_handshake)
     _patch(sync_server.ServerConnection, "handshake", _sync_server_handshake)

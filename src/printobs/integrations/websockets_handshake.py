@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from opentelemetry import propagate
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 from websockets.datastructures import Headers
@@ -29,6 +29,7 @@ from printobs.core.guard import Guard
 from printobs.integrations import websockets_endpoints as endpoints
 from printobs.signals import correlation
 from printobs.signals.connections import Endpoint
+from printobs.signals.message_scope import with_handshake
 
 HTTP_STATUS: Final = "http.response.status_code"
 _TRACE: Final = ("traceparent", "tracestate")
@@ -181,6 +182,9 @@ class ServerHandshake:
         if failure is not None:
             _fail(span, failure)
         span.end()
+        if failure is None:
+            # For the handler, which runs in this task or thread: the ID and the link, but no span that outlives this.
+            attach(with_handshake(span.get_span_context(), correlation.with_id(identifier)))
 
 
 def _no_answer(error: BaseException | None) -> str:

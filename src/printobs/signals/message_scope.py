@@ -148,7 +148,8 @@ class Messages:
     """The messages of one connection, as its handler takes them.
 
     ``every``: a message without a context has a root span too, linked to the handshake. One that comes with a context
-    that is not sampled has none, whatever is asked: the sender has decided.
+    that is not sampled has none, whatever is asked: the sender has decided. The handshake is the one of the current
+    context (`with_handshake`) where none is given.
     """
 
     __slots__ = ("_every", "_link", "_scope", "_telemetry")
@@ -193,7 +194,7 @@ class Messages:
                 ours = context.set_value(key, held, ours)
         span, parent = remote, remote.get_span_context()
         if parent.trace_flags.sampled or (self._every and not parent.is_valid):
-            links = [Link(self._link)] if self._link is not None and self._link.is_valid else []
+            links = [Link(self._link)] if self._link is not None and self._link.is_valid else _links(base)
             scope.span = span = _started(self._telemetry, message, remote, ours, links)
         if span.get_span_context().is_valid:
             ours = trace.set_span_in_context(_Span(scope, span), ours)

@@ -1,0 +1,210 @@
+"""The websockets library: what is counted, what is followed, and that everything is as it was afterwards."""
+
+import asyncio
+import contextlib
+import http
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import websockets.asyncio.client
+import websockets.asyncio.connection
+import websockets.asyncio.server
+import websockets.sync.client
+import websockets.sync.connection
+import websockets.sync.server
+from opentelemetry import trace
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, broadcast, serve
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from printobs.integrations import websockets as integration
+from printobs.signals.correlation import correlation, correlation_id
+from tests.conftest import Sdk
+
+pytestmark = pytest.mark.anyio
+
+RECEIVED = {"network__io__direction": "receive"}
+SENT = {"network__io__direction": "transmit"}
+
+
+@pytest.fixture
+def counted(sdk: Sdk) -> Iterator[Sdk]:
+    integration.instrument(sdk.telemetry)
+    yield sdk
+    integration.uninstrument()
+
+
+async def echo(connection: ServerConnection) -> None:
+    async for message in connection:
+        await connection.send(message)
+
+
+def port(server: Any) -> int:
+    return next(iter(server.sockets)).getsockname()[1]  # type: ignore[no-any-return]
+
+
+async def until(done: Any) -> None:
+    for _ in range(300):
+        if done():
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError
+
+
+async def test_messages_and_bytes_are_counted_on_both_ends(counted: Sdk) -> None:
+    async with serve(echo, "127.0.0.1", 0) as server:
+        async with connect(f"ws://127.0.0.1:{port(server)}/?token=secret") as client:
+            assert counted.value("websocket.server.active_connections") == 1
+            for message in ("é" * 10, b"\x00" * 7, ["a", "bc"]):
+                await client.send(message)
+                await client.recv()
+            await (await client.ping())
+        await until(lambda: counted.value("websocket.server.disconnections") == 1)
+    for side in ("client", "server"):
+        for direction in (RECEIVED, SENT):
+            assert counted.value(f"websocket.{side}.messages", **direction, websocket__message__type="text") == 2
+            assert counted.value(f"websocket.{side}.io", **direction, websocket__message__type="text") == 23
+            assert counted.value(f"websocket.{side}.messages", **direction, websocket__message__type="binary") == 1
+            assert counted.value(f"websocket.{side}.io", **direction, websocket__message__type="binary") == 7
+        assert counted.value(f"websocket.{side}.active_connections") == 0
+        assert counted.value(f"websocket.{side}.disconnections", websocket__close__code="1000") == 1
+        assert counted.value(f"websocket.{side}.connection.duration") == 1
+        assert counted.value(f"websocket.{side}.connection.errors") == 0
+    assert counted.value("websocket.client.ping.duration") == 1
+    assert all("secret" not in span.to_json() for span in counted.spans())
+
+
+async def test_broadcast_is_counted(counted: Sdk) -> None:
+    async with serve(echo, "127.0.0.1", 0) as server:
+        uri = f"ws://127.0.0.1:{port(server)}"
+        async with connect(uri) as one, connect(uri) as two:
+            await until(lambda: len(server.connections) == 2)
+            broadcast(server.connections, "hello")
+            assert await one.recv() == await two.recv() == "hello"
+    assert counted.value("websocket.server.messages", **SENT) == 2
+    assert counted.value("websocket.client.io", **RECEIVED) == 10
+
+
+async def test_refused_handshakes_are_errors_by_status(counted: Sdk) -> None:
+    def refuse(connection: ServerConnection, _request: object) -> Any:
+        return connection.respond(http.HTTPStatus.UNAUTHORIZED, "no\n")
+
+    async with serve(echo, "127.0.0.1", 0, process_request=refuse) as server:
+        with pytest.raises(InvalidStatus):
+            await connect(f"ws://127.0.0.1:{port(server)}")
+        await until(lambda: len(counted.spans("websocket handshake")) == 2)
+    for side in ("client", "server"):
+        assert counted.value(f"websocket.{side}.connection.errors", error__type="401") == 1
+        assert counted.value(f"websocket.{side}.active_connections") == 0
+
+
+async def test_a_connection_that_breaks_is_abnormal(counted: Sdk) -> None:
+    async with serve(echo, "127.0.0.1", 0) as server, connect(f"ws://127.0.0.1:{port(server)}") as client:
+        client.transport.abort()
+        await until(lambda: counted.value("websocket.server.disconnections") == 1)
+    for side in ("client", "server"):
+        assert counted.value(f"websocket.{side}.disconnections", websocket__close__code="1006") == 1
+        assert counted.value(f"websocket.{side}.connection.errors", error__type="abnormal_closure") == 1
+
+
+async def test_private_and_failing_close_codes(counted: Sdk) -> None:
+    async def handler(connection: ServerConnection) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            await connection.recv()
+        if connection.request is not None and connection.request.path == "/private":
+            await connection.close(4321)
+        raise RuntimeError("2 x Ramen")
+
+    async with serve(handler, "127.0.0.1", 0) as server:
+        for path in ("/private", "/fails"):
+            async with connect(f"ws://127.0.0.1:{port(server)}{path}") as client:
+                await client.send("go")
+                with contextlib.suppress(ConnectionClosed):
+                    await client.recv()
+    assert counted.value("websocket.server.disconnections", websocket__close__code="private") == 1
+    assert counted.value("websocket.server.connection.errors", error__type="internal_error") == 1
+
+
+async def test_one_trace_and_one_id_from_the_client_into_the_handler(counted: Sdk) -> None:
+    seen: list[tuple[str | None, int]] = []
+
+    async def handler(connection: ServerConnection) -> None:
+        async for message in connection:
+            seen.append((correlation_id(), trace.get_current_span().get_span_context().trace_id))
+            await connection.send(message)
+
+    message = {"traceparent": f"00-{7:032x}-{8:016x}-01", "baggage": "correlation.id=order-2"}
+    async with serve(handler, "127.0.0.1", 0) as server:
+        with correlation("order-1"):
+            client = await connect(f"ws://127.0.0.1:{port(server)}")
+        for each in ("plain", json.dumps(message), "plain"):
+            await client.send(each)
+            await client.recv()
+        await client.close()
+    assert seen == [("order-1", 0), ("order-2", 7), ("order-1", 0)]
+    ours, theirs = sorted(counted.spans("websocket handshake"), key=lambda span: span.kind.name)
+    assert (ours.kind.name, theirs.kind.name) == ("CLIENT", "SERVER")
+    assert theirs.parent is not None
+    assert theirs.parent.span_id == ours.context.span_id
+    handled = [span for span in counted.spans("websocket message") if span.links]
+    assert len(handled) == 1
+    assert handled[0].links[0].context.span_id == theirs.context.span_id
+
+
+def test_the_threading_implementation(counted: Sdk) -> None:
+    def handler(connection: Any) -> None:
+        for message in connection:
+            connection.send(message + (correlation_id() or "none"))
+
+    with websockets.sync.server.serve(handler, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        uri = f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
+        with correlation("order-1"), websockets.sync.client.connect(uri) as client:
+            client.send("hello ")
+            assert client.recv() == "hello order-1"
+            client.send('{"baggage":"correlation.id=order-2"}')
+            assert client.recv().endswith("}order-2")  # type: ignore[arg-type]
+        server.shutdown()
+        thread.join()
+    for side in ("client", "server"):
+        assert counted.value(f"websocket.{side}.messages", **RECEIVED) == 2
+        assert counted.value(f"websocket.{side}.disconnections", websocket__close__code="1000") == 1
+
+
+MODULES = (
+    websockets.asyncio.client, websockets.asyncio.server, websockets.asyncio.connection,
+    websockets.sync.client, websockets.sync.server, websockets.sync.connection,
+)  # fmt: skip
+
+
+def attributes() -> dict[tuple[str, str], object]:
+    owners = [*MODULES, *(value for module in MODULES for value in vars(module).values() if isinstance(value, type))]
+    return {(repr(owner), name): value for owner in owners for name, value in vars(owner).items()}
+
+
+def test_uninstrument_leaves_every_attribute_as_it_was(sdk: Sdk) -> None:
+    before = attributes()
+    integration.instrument(sdk.telemetry)
+    once = attributes()
+    integration.instrument(sdk.telemetry)
+    assert attributes() == once != before
+    integration.uninstrument()
+    integration.uninstrument()
+    assert attributes() == before
+
+
+async def test_telemetry_that_fails_changes_nothing(counted: Sdk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    for name in ("opentelemetry.propagate.inject", "opentelemetry.propagate.extract"):
+        monkeypatch.setattr(name, fail)
+    monkeypatch.setattr(counted.telemetry.tracer, "start_span", fail)
+    monkeypatch.setattr("printobs.signals.connections.Endpoint.opened", fail)
+    async with serve(echo, "127.0.0.1", 0) as server, connect(f"ws://127.0.0.1:{port(server)}") as client:
+        await client.send('{"traceparent":"00-' + "1" * 32 + "-" + "1" * 16 + '-01"}')
+        assert "traceparent" in str(await client.recv())
