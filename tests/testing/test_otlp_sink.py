@@ -19,6 +19,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from printobs.testing import OtlpSink, VirtualPrinter
 
+EMPTY = gzip.compress(b"")
+
 
 def tracing(sink: OtlpSink, compression: Compression = Compression.NoCompression) -> TracerProvider:
     provider = TracerProvider(resource=Resource.create({"service.name": "till"}))
