@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import printobs.testing as testing
-    from printobs.assembly.configure import Handle, configure
+    from printobs.assembly.configure import configure
+    from printobs.assembly.handle import Handle
     from printobs.assembly.instrumentation import instrument, uninstrument
     from printobs.assembly.printing import PrintJobFailed, print_job, register
     from printobs.core.conventions import Outcome
-    from printobs.integrations.asgi import TelemetryMiddleware
-    from printobs.integrations.metrics_endpoint import metrics_app, metrics_route
     from printobs.signals.correlation import correlation, correlation_id
     from printobs.signals.message_scope import message
     from printobs.signals.propagation import inject
@@ -23,15 +22,12 @@ __all__ = [
     "Handle",
     "Outcome",
     "PrintJobFailed",
-    "TelemetryMiddleware",
     "configure",
     "correlation",
     "correlation_id",
     "inject",
     "instrument",
     "message",
-    "metrics_app",
-    "metrics_route",
     "print_job",
     "register",
     "testing",
@@ -40,18 +36,15 @@ __all__ = [
 
 # Where each name lives, and the extra that its module needs.
 _HOMES: Final = {
-    "Handle": ("assembly.configure", ""),
+    "Handle": ("assembly.handle", ""),
     "Outcome": ("core.conventions", ""),
     "PrintJobFailed": ("assembly.printing", ""),
-    "TelemetryMiddleware": ("integrations.asgi", "asgi"),
     "configure": ("assembly.configure", ""),
     "correlation": ("signals.correlation", ""),
     "correlation_id": ("signals.correlation", ""),
     "inject": ("signals.propagation", ""),
     "instrument": ("assembly.instrumentation", ""),
     "message": ("signals.message_scope", ""),
-    "metrics_app": ("integrations.metrics_endpoint", "prometheus"),
-    "metrics_route": ("integrations.metrics_endpoint", "prometheus"),
     "print_job": ("assembly.printing", ""),
     "register": ("assembly.printing", ""),
     "testing": ("testing", "testing"),

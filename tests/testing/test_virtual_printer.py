@@ -37,6 +37,7 @@ def everything(out: Any) -> None:
     out.set_with_default()
     out.text("Ёлка\n")
     out.image(Picture.new("1", (64, 40), 0))
+    out.text("between\n")
     out.image(Picture.new("1", (64, 40), 0), impl="bitImageColumn")
     out.qr("https://example.org", native=True)
     out.barcode("4006381333931", "EAN13", function_type="A")
@@ -50,7 +51,7 @@ def test_what_python_escpos_prints_comes_out(virtual_printer: VirtualPrinter) ->
     everything(out)
     out.close()
     [receipt] = virtual_printer.wait_for_receipts(1)
-    assert [line for line in receipt.lines if line] == ["Käse 3,50 €", "Ёлка", "after"]
+    assert [line for line in receipt.lines if line] == ["Käse 3,50 €", "Ёлка", "between", "after"]
     assert receipt.cut
     assert [image.width for image in receipt.images] == [64, 64]
     assert receipt.images[0].data[:8] == b"\xff" * 8
@@ -58,7 +59,7 @@ def test_what_python_escpos_prints_comes_out(virtual_printer: VirtualPrinter) ->
     assert isinstance(receipt.barcodes[0], Barcode)
     assert receipt.barcodes[0].data.startswith("400638133393")
     assert virtual_printer.drawer_kicks == 1
-    assert "Käse" in receipt.render(48)
+    assert "K ä s e" in receipt.render(48)
     assert receipt.png().startswith(b"\x89PNG")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -68,15 +69,19 @@ def make(attributes: Mapping[str, AttributeValue]) -> dict[str, Any]:
     wanted = {**attributes, **OTELResourceDetector().detect().attributes}
     missing = [signal for signal in _SIGNALS if signal.provider() is None]
     if len(missing) == len(_SIGNALS):
-        _attempt("all signals", lambda: _Configurator().configure(resource_attributes=wanted))
+        _attempt("all signals", lambda: _Configurator().configure(resource_attributes=wanted))  # type: ignore[no-untyped-call]
     # It builds every signal or fails as a whole, so that the rest is done one by one.
     resource = Resource.create(wanted)
     for signal in missing:
         if signal.provider() is None:
-            _attempt(signal.name, lambda signal=signal: signal.build(sdk._get_exporter_names(signal.name), resource))
+            _attempt(signal.name, functools.partial(_build, signal, resource))
         if signal.provider() is None:
             signal.build([], resource)
     return {signal.name: signal.provider() for signal in missing}
+
+
+def _build(signal: _Signal, resource: Resource) -> None:
+    signal.build(sdk._get_exporter_names(signal.name), resource)  # type: ignore[arg-type]
 
 
 def exported(signal: str) -> bool:

@@ -80,7 +80,7 @@ class _Installed:
             original(logger, record)
 
         self._replacement = callHandlers
-        logging.Logger.callHandlers = callHandlers  # type: ignore[method-assign]
+        logging.Logger.callHandlers = callHandlers  # type: ignore[method-assign,assignment]
 
     def remove(self) -> None:
         self._active = False

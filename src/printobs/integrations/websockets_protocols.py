@@ -154,7 +154,7 @@ class Counted(Protocol):
                 elif state is CLOSED and record.connection is not None:
                     record.connection.closed(*_ending(self))
 
-    state = Protocol.state.setter(_change)  # type: ignore[attr-defined,assignment]
+    state = Protocol.state.setter(_change)  # type: ignore[attr-defined]
 
 
 _set_state: Final = Protocol.state.fset  # type: ignore[attr-defined]

@@ -129,7 +129,7 @@ def metrics(body: bytes) -> Iterator[MetricPoint]:
                     yield MetricPoint(
                         metric.name,
                         metric.unit,
-                        kind,
+                        kind or "",
                         _attributes(point.attributes),
                         _number(point) if kind in ("sum", "gauge") else None,
                         getattr(point, "count", 0),

@@ -395,13 +395,13 @@ class VirtualPrinter:
         finally:
             for each, _ in interests:
                 selector.unregister(each)
-        for each, events in ready:
-            if each is self._woken:
+        for readable, events in ready:
+            if readable is self._woken:
                 with contextlib.suppress(BlockingIOError):
                     self._woken.recv(4096)
-            elif each is self._listener:
+            elif readable is self._listener:
                 self._accept()
-            elif each is self._connection and events & selectors.EVENT_READ:
+            elif readable is self._connection and events & selectors.EVENT_READ:
                 self._read()
 
     def _answer_calls(self) -> None:
