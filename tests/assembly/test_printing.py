@@ -265,7 +265,9 @@ def test_jobs_are_found_by_themselves(sdk: Sdk, paper: VirtualPrinter, monkeypat
     printer.cashdraw(2)
     printer.hw("INIT")
     printer._raw(b"\x10\x04\x01")
+    printer.close()
     assert jobs(sdk) == []
+    printer.open()
     ticket(printer)
     assert jobs(sdk) == ["written"]
     printer.cashdraw(2)
