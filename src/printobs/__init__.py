@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from printobs.assembly.instrumentation import instrument, uninstrument
     from printobs.assembly.printing import PrintJobFailed, print_job, register
     from printobs.core.conventions import Outcome
+    from printobs.integrations.metrics_endpoint import metrics_app, metrics_route
     from printobs.signals.correlation import correlation, correlation_id
     from printobs.signals.message_scope import message
     from printobs.signals.propagation import inject
@@ -28,6 +29,8 @@ __all__ = [
     "inject",
     "instrument",
     "message",
+    "metrics_app",
+    "metrics_route",
     "print_job",
     "register",
     "testing",
@@ -45,6 +48,8 @@ _HOMES: Final = {
     "inject": ("signals.propagation", ""),
     "instrument": ("assembly.instrumentation", ""),
     "message": ("signals.message_scope", ""),
+    "metrics_app": ("integrations.metrics_endpoint", "prometheus"),
+    "metrics_route": ("integrations.metrics_endpoint", "prometheus"),
     "print_job": ("assembly.printing", ""),
     "register": ("assembly.printing", ""),
     "testing": ("testing", "testing"),

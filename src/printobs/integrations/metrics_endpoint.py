@@ -1,0 +1,135 @@
+"""The process's metrics for Prometheus: an ASGI application, or a Starlette route, behind a JSON Web Token."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any, Final
+
+import jwt
+from opentelemetry import context, metrics, trace
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import MeterProvider
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+if TYPE_CHECKING:
+    from starlette.routing import Route
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+_MIN_SECRET: Final = 32  # bytes: RFC 7518, section 3.2
+
+
+class _Refused(Exception):  # noqa: N818 - reads as what happened
+    """A request without a token that is good for this; ``code`` as in RFC 6750, section 3.1."""
+
+    def __init__(self, status: int, code: str | None) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+
+
+class _Metrics:
+    """One reader with a registry of its own, so that nothing else of the process is exposed."""
+
+    def __init__(self, provider: MeterProvider) -> None:
+        self._registry = CollectorRegistry()
+        self._lock = threading.Lock()
+        provider.add_metric_reader(PrometheusMetricReader(registry=self._registry))
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        encode, content_type = choose_encoder(accept)
+        # A span that is current would become the exemplar of every observed point.
+        token = context.attach(trace.set_span_in_context(trace.INVALID_SPAN))
+        try:
+            with self._lock:
+                return encode(self._registry), content_type
+        finally:
+            context.detach(token)
+
+
+def metrics_app(
+    *,
+    audience: str,
+    secret: str | None = None,
+    public_key: str | None = None,
+    scope: str = "metrics",
+    meter_provider: MeterProvider | None = None,
+) -> App:
+    """An ASGI application that answers GET with the metrics, as Prometheus text or OpenMetrics as ``Accept`` asks.
+
+    A request needs ``Authorization: Bearer TOKEN``: a JWT signed with HS256 by ``secret`` (32 bytes at least) or with
+    RS256 by the key to ``public_key`` (PEM), with ``exp``, this ``aud``, and ``scope`` among its space-separated
+    ``scope``. The algorithm follows from the key that is given here, never from the token. Without a good token: 401
+    (403 where only the scope is missing) with ``WWW-Authenticate`` as RFC 6750 has it.
+
+    Make it once, after `configure`: a provider that is not the SDK's raises RuntimeError, bad arguments ValueError.
+    """
+    if (secret is None) == (public_key is None):
+        raise ValueError("give either secret (HS256) or public_key (RS256): the endpoint is never open")
+    if secret is not None and len(secret.encode()) < _MIN_SECRET:
+        raise ValueError(f"the secret needs {_MIN_SECRET} bytes at least: a shorter one can be guessed from a token")
+    provider = metrics.get_meter_provider() if meter_provider is None else meter_provider
+    if not isinstance(provider, MeterProvider):
+        raise RuntimeError("no metrics are kept yet: call printobs.configure() first, or pass the SDK's meter_provider")
+    key, algorithm = (secret, "HS256") if secret is not None else (public_key, "RS256")
+    assert key is not None
+    kept = _Metrics(provider)
+
+    def authorize(headers: dict[bytes, bytes]) -> None:
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() != b"bearer" or not token:
+            raise _Refused(401, None)
+        try:
+            claims = jwt.decode(token.strip(), key, [algorithm], audience=audience, options={"require": ["exp", "aud"]})
+        except jwt.PyJWTError:
+            raise _Refused(401, "invalid_token") from None
+        scopes = claims.get("scope")
+        if not isinstance(scopes, str) or scope not in scopes.split():
+            raise _Refused(403, "insufficient_scope")
+
+    async def app(request: Message, receive: Receive, send: Send) -> None:
+        if request["type"] != "http":
+            raise RuntimeError(f"metrics are served over HTTP, not {request['type']}")
+        if request["method"] not in ("GET", "HEAD"):
+            await _respond(request, send, 405, b"", [(b"allow", b"GET, HEAD")])
+            return
+        headers = dict(request["headers"])
+        try:
+            authorize(headers)
+        except _Refused as refused:
+            challenge = b"Bearer" + (f' error="{refused.code}"'.encode() if refused.code else b"")
+            await _respond(request, send, refused.status, b"", [(b"www-authenticate", challenge)])
+            return
+        # Collecting takes milliseconds: not on the event loop.
+        body, content_type = await asyncio.to_thread(kept.render, headers.get(b"accept", b"").decode("latin-1"))
+        await _respond(request, send, 200, body, [(b"content-type", content_type.encode())])
+
+    return app
+
+
+def metrics_route(path: str = "/api/v1/metrics", **arguments: Any) -> Route:
+    """`metrics_app` as a Starlette route; ``arguments`` are the same."""
+    from starlette.routing import Route
+
+    class Endpoint:
+        """A class, since Starlette would call a function with a request."""
+
+        def __init__(self, app: App) -> None:
+            self._app = app
+
+        async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+            await self._app(scope, receive, send)
+
+    return Route(path, Endpoint(metrics_app(**arguments)), methods=["GET"], name="metrics")
+
+
+async def _respond(request: Message, send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": b"" if request["method"] == "HEAD" else body})

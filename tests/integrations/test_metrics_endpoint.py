@@ -1,0 +1,140 @@
+"""The metrics endpoint over a real server: what it gives, and to whom."""
+
+import http.client
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jwt
+import pytest
+import uvicorn
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from opentelemetry.sdk.metrics import MeterProvider
+from starlette.applications import Starlette
+
+from printobs.integrations.metrics_endpoint import metrics_app, metrics_route
+
+SECRET = "s" * 32
+AUDIENCE = "till"
+PRIVATE = rsa.generate_private_key(65537, 2048)
+PRIVATE_PEM = PRIVATE.private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+)
+PUBLIC_PEM = PRIVATE.public_key().public_bytes(
+    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+)
+
+
+def serve(app: Any) -> Iterator[int]:
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    deadline = time.monotonic() + 5
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    provider = MeterProvider()
+    arguments = {"audience": AUDIENCE, "meter_provider": provider}
+    routes = [
+        metrics_route(secret=SECRET, **arguments),
+        metrics_route("/rsa", public_key=PUBLIC_PEM.decode(), **arguments),
+    ]
+    provider.get_meter("mine").create_counter("receipts").add(3, {"kind": "kitchen"})
+    yield from serve(Starlette(routes=routes))
+    provider.shutdown()
+
+
+def ask(
+    port: int, token: str | None, path: str = "/api/v1/metrics", **headers: str
+) -> tuple[int, str, str | None, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    connection.request("GET", path, headers=headers)
+    response = connection.getresponse()
+    body = response.read().decode()
+    connection.close()
+    return response.status, response.getheader("Content-Type", ""), response.getheader("WWW-Authenticate"), body
+
+
+def token(key: Any = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
+    every = {"aud": AUDIENCE, "exp": int(time.time()) + 60, "scope": "print metrics", **claims}
+    return jwt.encode({k: v for k, v in every.items() if v is not None}, key, algorithm)
+
+
+@pytest.mark.parametrize(
+    ("path", "made"), [("/api/v1/metrics", token()), ("/rsa", token(PRIVATE_PEM, "RS256"))], ids=["HS256", "RS256"]
+)
+def test_a_good_token_gets_the_metrics_in_the_format_it_asks_for(port: int, path: str, made: str) -> None:
+    status, kind, _, text = ask(port, made, path)
+    assert (status, kind.split(";")[0]) == (200, "text/plain")
+    assert 'receipts_total{kind="kitchen"' in text
+    status, kind, _, text = ask(port, made, path, Accept="application/openmetrics-text; version=1.0.0")
+    assert (status, kind.split(";")[0]) == (200, "application/openmetrics-text")
+    assert text.endswith("# EOF\n")
+
+
+def hmac_with_the_public_key() -> str:
+    # PyJWT refuses to make it; an attacker does not use PyJWT.
+    import base64
+    import hashlib
+    import hmac
+    import json
+
+    def part(value: object) -> bytes:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
+
+    claims = {"aud": AUDIENCE, "exp": int(time.time()) + 60, "scope": "metrics"}
+    signed = part({"alg": "HS256", "typ": "JWT"}) + b"." + part(claims)
+    signature = base64.urlsafe_b64encode(hmac.digest(PUBLIC_PEM, signed, hashlib.sha256)).rstrip(b"=")
+    return (signed + b"." + signature).decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "made", "status", "challenge"),
+    [
+        ("/api/v1/metrics", None, 401, "Bearer"),
+        ("/api/v1/metrics", "junk", 401, 'Bearer error="invalid_token"'),
+        ("/api/v1/metrics", token(exp=int(time.time()) - 60), 401, 'Bearer error="invalid_token"'),
+        ("/api/v1/metrics", token(exp=None), 401, 'Bearer error="invalid_token"'),
+        ("/api/v1/metrics", token(aud="other"), 401, 'Bearer error="invalid_token"'),
+        ("/api/v1/metrics", token(aud=None), 401, 'Bearer error="invalid_token"'),
+        ("/api/v1/metrics", token("x" * 32), 401, 'Bearer error="invalid_token"'),
+        ("/api/v1/metrics", token("", "none"), 401, 'Bearer error="invalid_token"'),
+        ("/api/v1/metrics", token(PRIVATE_PEM, "RS256"), 401, 'Bearer error="invalid_token"'),
+        ("/rsa", token("", "none"), 401, 'Bearer error="invalid_token"'),
+        ("/rsa", hmac_with_the_public_key(), 401, 'Bearer error="invalid_token"'),
+        ("/rsa", token(), 401, 'Bearer error="invalid_token"'),
+        ("/api/v1/metrics", token(scope="print"), 403, 'Bearer error="insufficient_scope"'),
+        ("/api/v1/metrics", token(scope=["metrics"]), 403, 'Bearer error="insufficient_scope"'),
+    ],
+)
+def test_any_other_token_is_refused(port: int, path: str, made: str | None, status: int, challenge: str) -> None:
+    got, _, header, body = ask(port, made, path)
+    assert (got, header, body) == (status, challenge, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "never open"),
+        ({"secret": SECRET, "public_key": "x"}, "never open"),
+        ({"secret": "short"}, "32 bytes"),
+    ],
+)
+def test_an_endpoint_that_would_be_open_is_not_made(arguments: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        metrics_app(audience=AUDIENCE, meter_provider=MeterProvider(), **arguments)
+
+
+def test_without_the_sdks_provider_it_says_what_to_do() -> None:
+    with pytest.raises(RuntimeError, match="configure"):
+        metrics_app(audience=AUDIENCE, secret=SECRET, meter_provider=object())  # type: ignore[arg-type]
