@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from printobs.assembly.instrumentation import instrument, uninstrument
     from printobs.assembly.printing import PrintJobFailed, print_job, register
     from printobs.core.conventions import Outcome
+    from printobs.integrations.asgi import TelemetryMiddleware
     from printobs.integrations.metrics_endpoint import metrics_app, metrics_route
     from printobs.signals.correlation import correlation, correlation_id
     from printobs.signals.message_scope import message
@@ -23,6 +24,7 @@ __all__ = [
     "Handle",
     "Outcome",
     "PrintJobFailed",
+    "TelemetryMiddleware",
     "configure",
     "correlation",
     "correlation_id",
@@ -42,6 +44,7 @@ _HOMES: Final = {
     "Handle": ("assembly.handle", ""),
     "Outcome": ("core.conventions", ""),
     "PrintJobFailed": ("assembly.printing", ""),
+    "TelemetryMiddleware": ("integrations.asgi", "asgi"),
     "configure": ("assembly.configure", ""),
     "correlation": ("signals.correlation", ""),
     "correlation_id": ("signals.correlation", ""),

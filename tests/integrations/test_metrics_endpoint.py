@@ -1,20 +1,19 @@
 """The metrics endpoint over a real server: what it gives, and to whom."""
 
 import http.client
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import jwt
 import pytest
-import uvicorn
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from opentelemetry.sdk.metrics import MeterProvider
 from starlette.applications import Starlette
 
 from printobs.integrations.metrics_endpoint import metrics_app, metrics_route
+from tests.integrations.uvicorn_server import serve
 
 SECRET = "s" * 32
 AUDIENCE = "till"
@@ -27,18 +26,6 @@ PUBLIC_PEM = PRIVATE.public_key().public_bytes(
 )
 
 
-def serve(app: Any) -> Iterator[int]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    deadline = time.monotonic() + 5
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    thread.join()
-
-
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     provider = MeterProvider()
@@ -48,7 +35,8 @@ def port() -> Iterator[int]:
         metrics_route("/rsa", public_key=PUBLIC_PEM.decode(), **arguments),
     ]
     provider.get_meter("mine").create_counter("receipts").add(3, {"kind": "kitchen"})
-    yield from serve(Starlette(routes=routes))
+    with serve(Starlette(routes=routes)) as port:
+        yield port
     provider.shutdown()
 
 

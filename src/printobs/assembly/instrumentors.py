@@ -37,3 +37,9 @@ class WebSocketsInstrumentor(_Instrumentor):
     """The ``websockets`` library."""
 
     library = instrumentation.WEBSOCKETS
+
+
+class StarletteInstrumentor(_Instrumentor):
+    """Starlette, and what is built on it."""
+
+    library = instrumentation.STARLETTE

@@ -17,6 +17,7 @@ SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.41.0"
 BRANCH: Final = "branch.name"
 PRINTER: Final = "printer.name"
 HTTP_ROUTE: Final = "http.route"
+HTTP_STATUS: Final = "http.response.status_code"  # spans only
 SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
 

@@ -74,13 +74,17 @@ def _make(meter: Meter, instrument: Instrument) -> Counter | Histogram | Family[
 
 
 class Telemetry:
-    """A tracer and the instruments, for one pair of providers."""
+    """A tracer and the instruments, for one pair of providers (``None``: the application's global ones)."""
 
-    __slots__ = ("__weakref__", "instruments", "tracer")
+    __slots__ = ("__weakref__", "instruments", "meter_provider", "tracer", "tracer_provider")
 
-    def __init__(self, tracer: Tracer, instruments: Instruments) -> None:
-        self.tracer = tracer
-        self.instruments = instruments
+    def __init__(self, tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None) -> None:
+        self.tracer_provider = tracer_provider
+        self.meter_provider = meter_provider
+        self.tracer: Tracer = trace.get_tracer(
+            conventions.SCOPE, VERSION, tracer_provider, schema_url=conventions.SCHEMA_URL
+        )
+        self.instruments = _instruments_of(meter_provider)
 
 
 _lock = threading.Lock()
@@ -110,8 +114,7 @@ def _instruments_of(provider: MeterProvider | None) -> Instruments:
 
 def telemetry(tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None) -> Telemetry:
     """Telemetry on the given providers; for each one not given, on the application's global one, set now or later."""
-    tracer = trace.get_tracer(conventions.SCOPE, VERSION, tracer_provider, schema_url=conventions.SCHEMA_URL)
-    return Telemetry(tracer, _instruments_of(meter_provider))
+    return Telemetry(tracer_provider, meter_provider)
 
 
 def bind(bound: Telemetry | None) -> None:

@@ -22,6 +22,7 @@ from printobs.core.conventions import (
     CONNECTION_ID,
     CORRELATION_ID,
     ERROR_TYPE,
+    HTTP_STATUS,
     SERVER_PORT,
     SPAN_HANDSHAKE,
 )
@@ -31,7 +32,6 @@ from printobs.signals import correlation
 from printobs.signals.connections import Endpoint
 from printobs.signals.message_scope import with_handshake
 
-HTTP_STATUS: Final = "http.response.status_code"
 _TRACE: Final = ("traceparent", "tracestate")
 
 _guard = Guard("recording a WebSocket handshake")
@@ -135,7 +135,6 @@ class _HeadersGetter(Getter[Headers]):
 
 
 _getter: Final = _HeadersGetter()
-_IDENTIFIERS: Final = ("X-Correlation-ID", "X-Request-ID")
 
 
 class ServerHandshake:
@@ -201,7 +200,5 @@ def _incoming(request: Any) -> tuple[Context, str]:
         return correlation.with_id(identifier := correlation.accept(None), context), identifier
     with _guard:
         context = propagate.extract(request.headers, context, _getter)
-    identifier = correlation.correlation_id(context) or correlation.accept(
-        next((value for name in _IDENTIFIERS for value in request.headers.get_all(name)), None)
-    )
+    identifier = correlation.incoming(lambda name: next(iter(request.headers.get_all(name)), None), context)
     return correlation.with_id(identifier, context), identifier

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 from contextvars import Token
 from types import TracebackType
 from typing import Final
@@ -59,6 +60,17 @@ def accept(value: object) -> str:
         return value  # type: ignore[return-value]
     _cell(CorrelationSource.REFUSED).add()
     return new_id()
+
+
+def incoming(header: Callable[[str], str | None], context: Context) -> str:
+    """The ID of a request: that of ``X-Correlation-ID``, of the baggage, of ``X-Request-ID``, else a new one.
+
+    ``header`` gives a request header by its lower-case name. A header that is not well formed is refused, and counted.
+    """
+    named = header("x-correlation-id")
+    if named is None:
+        named = correlation_id(context)
+    return accept(header("x-request-id") if named is None else named)
 
 
 def ensure(context: Context | None = None) -> tuple[str, Context | None]:

@@ -57,8 +57,8 @@ def _owner() -> object:
     return threading.get_ident() if task is None else task
 
 
-class _Scope:
-    """One message in the hands of one task."""
+class Scope:
+    """What one task is busy with: a message, or a handshake."""
 
     __slots__ = ("base", "context", "over", "owner", "span")
 
@@ -70,16 +70,19 @@ class _Scope:
         self.span: Span | None = None
 
     def live(self) -> bool:
+        """Whether whoever asks works for it."""
         # Tasks and threads started meanwhile work for this message for as long as they like.
         return not self.over or _owner() != self.owner
 
-    def finish(self, failure: str | None) -> None:
+    def finish(self, failure: str | None = None) -> None:
+        """It is over: end its span, as failed for ``failure`` where that is given, and give the task back its base."""
         self.over = True
         if self.span is not None:
-            if failure is not None:
-                self.span.set_attribute(ERROR_TYPE, failure)
-                self.span.set_status(StatusCode.ERROR)
-            self.span.end()
+            with _guard:
+                if failure is not None:
+                    self.span.set_attribute(ERROR_TYPE, failure)
+                    self.span.set_status(StatusCode.ERROR)
+                self.span.end()
         # Only what is identically ours is replaced: a token could restore what somebody else has ended since.
         if _owner() == self.owner and context.get_current() is self.context:
             context.attach(self.base)
@@ -90,7 +93,7 @@ class _Span(Span):
 
     __slots__ = ("_scope", "_span")
 
-    def __init__(self, scope: _Scope, span: Span) -> None:
+    def __init__(self, scope: Scope, span: Span) -> None:
         self._scope = scope
         self._span = span
 
@@ -134,10 +137,22 @@ def _reading(name: str) -> Callable[..., Any]:
     return read
 
 
+def current_until_over(span: Span, base: Context) -> Scope:
+    """Make ``span`` current in this task on top of ``base``, until the scope's ``finish(failure)`` ends it.
+
+    For spans that are over at an event, not at the end of a block: the handshake, which ends when it is accepted.
+    """
+    scope = Scope(base)
+    scope.span = span
+    scope.context = trace.set_span_in_context(_Span(scope, span), base)
+    context.attach(scope.context)
+    return scope
+
+
 class _Baggage(dict[str, object]):
     """The message's baggage; empty for whoever reads it later in the same task."""
 
-    scope: _Scope
+    scope: Scope
 
 
 for _name in ("__contains__", "__getitem__", "__iter__", "__len__", "copy", "get", "items", "keys", "values"):
@@ -158,7 +173,7 @@ class Messages:
         self._telemetry = telemetry
         self._link = handshake
         self._every = every
-        self._scope: _Scope | None = None
+        self._scope: Scope | None = None
 
     def taken(self, message: str | bytes) -> None:
         """The handler has been given ``message``: the one before is over."""
@@ -182,8 +197,8 @@ class Messages:
         current = context.get_current()
         outer = context.get_value(_SCOPE, current)
         # A message is never the child of the one that was handled before it.
-        base = outer.base if isinstance(outer, _Scope) else current
-        scope = _Scope(base)
+        base = outer.base if isinstance(outer, Scope) else current
+        scope = Scope(base)
         remote = trace.INVALID_SPAN if carried is None else trace.get_current_span(carried)
         ours = context.set_value(_SCOPE, scope, base)
         entries = {} if carried is None else baggage.get_all(carried)

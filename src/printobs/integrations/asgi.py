@@ -1,0 +1,99 @@
+"""ASGI applications: HTTP by the contrib instrumentation with routes and correlation IDs, WebSockets by our own.
+
+Starlette is instrumented as a class, so that applications made before and after are all seen; any other application
+is wrapped in `TelemetryMiddleware`. A request is followed once, by the outermost of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, Literal
+
+from starlette.applications import Starlette
+
+from printobs.core import telemetry
+from printobs.core.guard import Guard
+from printobs.core.telemetry import Telemetry
+from printobs.integrations import asgi_http, asgi_route, asgi_websocket
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+# In a scope that is followed already: mounted applications come here again.
+_MARK: Final = "printobs"
+
+_guard: Final = Guard("following an ASGI request")
+
+
+class TelemetryMiddleware:
+    """Follow the HTTP requests and the WebSockets of any ASGI application.
+
+    HTTP: a server span and ``http.server.*`` with ``http.route`` (where the application has Starlette's routes), and
+    a correlation ID: that of ``X-Correlation-ID``, of the baggage or of ``X-Request-ID`` where it is well formed,
+    else a new one; returned as both headers unless the application has set them.
+
+    WebSocket: a span for the handshake, which ends when it is accepted, and ``websocket.server.*``. A message that
+    carries a sampled context (see `printobs.inject`) is handled in a span that continues it. ``messages="all"``: so
+    is one that carries none, in a span of its own that is linked to the handshake.
+
+    Raises ValueError for any other ``messages``. What it wraps sees the same events, and its exceptions pass.
+    """
+
+    def __init__(self, app: App, *, messages: Literal["sampled", "all"] = "sampled") -> None:
+        if messages not in ("sampled", "all"):
+            raise ValueError(f'messages is "sampled" or "all", not {messages!r}')
+        self.app = app
+        self._every = messages == "all"
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection (https://asgi.readthedocs.io/en/latest/specs/www.html)."""
+        await _follow(telemetry.current(), self.app, self.app, scope, receive, send, every=self._every)
+
+
+async def _follow(
+    bound: Telemetry, routed: object, app: App, scope: Message, receive: Receive, send: Send, *, every: bool = False
+) -> None:
+    kind = scope["type"]
+    if _MARK in scope or kind not in ("http", "websocket"):
+        await app(scope, receive, send)
+        return
+    scope[_MARK] = True
+    route = None
+    with _guard:
+        route = asgi_route.template(routed, scope)
+    if kind == "http":
+        await asgi_http.serve(bound, app, route, scope, receive, send)
+    else:
+        await asgi_websocket.serve(bound, app, route, scope, receive, send, every=every)
+
+
+_original: Any = None
+_patched: Any = None
+
+
+def instrument(bound: Telemetry) -> None:
+    """Follow every Starlette application with ``bound``; twice is once."""
+    global _original, _patched
+    if _original is not None:
+        return
+    original = vars(Starlette)["__call__"]
+
+    @functools.wraps(original)
+    async def call(self: Starlette, scope: Message, receive: Receive, send: Send) -> None:
+        await _follow(bound, self, functools.partial(original, self), scope, receive, send)
+
+    _original, _patched = original, call
+    Starlette.__call__ = call  # type: ignore[method-assign]
+
+
+def uninstrument() -> None:
+    """Undo `instrument`."""
+    global _original, _patched
+    if _original is not None:
+        # Whoever patched after us holds ours, and theirs stays.
+        if vars(Starlette)["__call__"] is _patched:
+            Starlette.__call__ = _original  # type: ignore[method-assign]
+        _original = _patched = None

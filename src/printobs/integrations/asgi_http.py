@@ -1,0 +1,153 @@
+"""HTTP requests: the contrib instrumentation's spans and metrics, by the stable semantic conventions, with the route
+and the correlation ID that it lacks, and without the query strings and exception texts that it would record.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from opentelemetry import context, trace
+from opentelemetry.trace import StatusCode
+from opentelemetry.util.http import get_excluded_urls, sanitize_method
+
+from printobs.core.attributes import error_type
+from printobs.core.conventions import CORRELATION_ID, ERROR_TYPE, HTTP_ROUTE
+from printobs.core.guard import Guard, swallow
+from printobs.core.telemetry import Telemetry
+from printobs.signals import correlation
+
+# Read once a process, when the first of the contrib instrumentations is used: without it their HTTP telemetry follows
+# the conventions of 2022, with the Host header as a label.
+os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
+
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+_DOING: Final = "tracing an HTTP request"
+_guard: Final = Guard(_DOING)
+
+_contrib: tuple[Telemetry, OpenTelemetryMiddleware] | None = None
+
+
+async def serve(
+    telemetry: Telemetry, app: App, route: str | None, scope: Message, receive: Receive, send: Send
+) -> None:
+    """Serve one request of ``app``; its exceptions pass, and none of the telemetry's does."""
+    request = _Request(app, scope, receive, send)
+    try:
+        middleware = _middleware(telemetry)
+        middleware.app = request.follow
+        middleware.default_span_details = lambda _scope: _details(scope, route)
+        await middleware({**scope, "query_string": b""}, receive, request.passed_on)
+    except Exception as error:
+        swallow(_DOING, error)
+        if not request.begun:
+            await request.run(request.passed_on)
+    if request.failure is not None:
+        raise request.failure
+
+
+def _middleware(telemetry: Telemetry) -> OpenTelemetryMiddleware:
+    global _contrib
+    if _contrib is None or _contrib[0] is not telemetry:
+        made = OpenTelemetryMiddleware(
+            _nothing,
+            excluded_urls=get_excluded_urls("ASGI"),
+            tracer_provider=telemetry.tracer_provider,
+            meter_provider=telemetry.meter_provider,
+            exclude_spans=["receive", "send"],
+        )
+        _contrib = telemetry, made
+    # It keeps the response's length on itself: shared, concurrent requests would record each other's.
+    return copy.copy(_contrib[1])
+
+
+async def _nothing(scope: Message, receive: Receive, send: Send) -> None:
+    raise AssertionError("each request brings its own application")
+
+
+def _details(scope: Message, route: str | None) -> tuple[str, dict[str, str]]:
+    # https://opentelemetry.io/docs/specs/semconv/http/http-spans/#name: never the path, which a client can choose.
+    method = sanitize_method(str(scope.get("method", "")).strip())
+    name = "HTTP" if method in (None, "_OTHER") else method
+    return (name, {}) if route is None else (f"{name} {route}", {HTTP_ROUTE: route})
+
+
+class _Request:
+    """One request on its way through the contrib middleware and back."""
+
+    __slots__ = ("_app", "_passed", "_receive", "_scope", "_send", "_send_failure", "begun", "failure", "ids")
+
+    def __init__(self, app: App, scope: Message, receive: Receive, send: Send) -> None:
+        self._app = app
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._passed = False
+        self._send_failure: Exception | None = None
+        self.begun = False
+        self.failure: Exception | None = None
+        self.ids: list[tuple[bytes, bytes]] = []
+
+    async def follow(self, _scope: Message, _receive: Receive, send: Send) -> None:
+        """What the contrib middleware takes for the application; an exception is kept from it, with its text."""
+
+        async def sending(message: Message) -> None:
+            self._passed = False
+            try:
+                await send(message)
+            except Exception as error:
+                if error is self._send_failure:
+                    raise
+                swallow(_DOING, error)
+                if not self._passed:
+                    await self.passed_on(message)
+
+        await self.run(sending)
+
+    async def run(self, send: Send) -> None:
+        """Run the application under its correlation ID; keep its exception in ``failure``."""
+        self.begun = True
+        before = context.get_current()
+        with _guard:
+            self._correlate(before)
+        try:
+            await self._app(self._scope, self._receive, send)
+        except Exception as error:
+            self.failure = error
+            with _guard:
+                span = trace.get_current_span()
+                span.set_attribute(ERROR_TYPE, error_type(error))
+                span.set_status(StatusCode.ERROR)
+        finally:
+            context.attach(before)
+
+    def _correlate(self, before: context.Context) -> None:
+        headers = {name: value.decode("latin-1") for name, value in reversed(self._scope["headers"])}
+        identifier = correlation.incoming(lambda name: headers.get(name.encode()), before)
+        trace.get_current_span(before).set_attribute(CORRELATION_ID, identifier)
+        request = headers.get(b"x-request-id")
+        theirs = request if request is not None and correlation.well_formed(request) else identifier
+        self.ids = [(b"x-correlation-id", identifier.encode()), (b"x-request-id", theirs.encode())]
+        context.attach(correlation.with_id(identifier, before))
+
+    async def passed_on(self, message: Message) -> None:
+        """Send to the server, with the IDs in the headers of the response."""
+        self._passed = True
+        if message["type"] == "http.response.start" and self.ids:
+            headers = list(message.get("headers", ()))
+            present = {bytes(name).lower() for name, _ in headers}
+            headers += [each for each in self.ids if each[0] not in present]
+            message = {**message, "headers": headers}
+        try:
+            await self._send(message)
+        except Exception as error:
+            self._send_failure = error
+            raise
