@@ -1,0 +1,43 @@
+"""The service's settings, from ``SERVICE_*`` variables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Self
+
+from examples.environment import Environment
+
+MIN_SECRET = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What can be set; seconds and bytes."""
+
+    host: str
+    port: int
+    secret: str = field(repr=False)
+    audience: str
+    max_body: int
+    queue_limit: int
+    job_timeout: int
+    job_lifetime: int
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the variables; ends the process with one line where some are wrong."""
+        environment = Environment()
+        settings = cls(
+            host=environment.text("SERVICE_HOST", "127.0.0.1"),
+            port=environment.integer("SERVICE_PORT", 8080, 0, 65535),
+            secret=environment.text("SERVICE_JWT_SECRET"),
+            audience=environment.text("SERVICE_JWT_AUDIENCE", "printobs-service"),
+            max_body=environment.integer("SERVICE_MAX_BODY", 262_144, 1024, 1 << 24),
+            queue_limit=environment.integer("SERVICE_QUEUE_LIMIT", 1000, 1, 100_000),
+            job_timeout=environment.integer("SERVICE_JOB_TIMEOUT", 30, 1, 600),
+            job_lifetime=environment.integer("SERVICE_JOB_LIFETIME", 300, 1, 86_400),
+        )
+        if settings.secret and len(settings.secret.encode()) < MIN_SECRET:
+            environment.refuse("SERVICE_JWT_SECRET", f"must have {MIN_SECRET} bytes at least")
+        environment.check()
+        return settings

@@ -1,0 +1,76 @@
+"""Who asks, and what for: JSON Web Tokens, HS256 (RFC 7519, RFC 6750)."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jwt
+from starlette.requests import HTTPConnection
+
+SCOPES: Final = ("print", "agent", "metrics")
+_BEARER: Final = "bearer."  # of a subprotocol: a browser can set no header on a WebSocket
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+
+
+class Refused(Exception):  # noqa: N818 - reads as what happened
+    """A request without a token that is good for this; ``code`` as in RFC 6750, section 3.1."""
+
+    def __init__(self, status: int, code: str | None) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The holder of a good token; ``branch`` is empty but for agents."""
+
+    subject: str
+    branch: str
+
+
+def issue(
+    secret: str, *, audience: str, subject: str, scopes: Iterable[str], lifetime: int, branch: str | None = None
+) -> str:
+    """A token that is good for ``lifetime`` seconds."""
+    now = int(time.time())
+    claims: dict[str, Any] = {"sub": subject, "aud": audience, "iat": now, "exp": now + lifetime}
+    claims["scope"] = " ".join(scopes)
+    if branch is not None:
+        claims["branch"] = branch
+    return jwt.encode(claims, secret, "HS256")
+
+
+def subprotocol(connection: HTTPConnection) -> str | None:
+    """The subprotocol that carries a token, which is to be accepted as it is."""
+    offered = connection.scope.get("subprotocols", ())
+    return next((each for each in offered if each.startswith(_BEARER)), None)
+
+
+def holder(connection: HTTPConnection, secret: str, audience: str, scope: str) -> Holder:
+    """Who sent the request; raises `Refused` unless its token is good and has ``scope``."""
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        token = (subprotocol(connection) or "").removeprefix(_BEARER)
+    if not token:
+        raise Refused(401, None)
+    try:
+        claims = jwt.decode(
+            token.strip(), secret, ["HS256"], audience=audience, options={"require": ["exp", "aud", "sub"]}
+        )
+    except jwt.PyJWTError:
+        raise Refused(401, "invalid_token") from None
+    subject, branch, scopes = claims["sub"], claims.get("branch", ""), claims.get("scope")
+    if not isinstance(scopes, str) or scope not in scopes.split():
+        raise Refused(403, "insufficient_scope")
+    if (
+        not _NAME.fullmatch(subject)
+        or not isinstance(branch, str)
+        or (scope == "agent" and not _NAME.fullmatch(branch))
+    ):
+        raise Refused(401, "invalid_token")
+    return Holder(subject, branch)

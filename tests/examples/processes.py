@@ -1,0 +1,163 @@
+"""The service and the agents as real processes."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from examples.service import tokens
+
+ROOT = Path(__file__).parents[2]
+SECRET = "not a secret, but long enough for HS256"
+AUDIENCE = "printobs-service"
+
+
+def token(subject: str = "till", scope: str = "print", branch: str | None = None, **changes: Any) -> str:
+    """A token as the service takes it."""
+    settings = {"secret": SECRET, "audience": AUDIENCE, "lifetime": 600, **changes}
+    return tokens.issue(subject=subject, scopes=scope.split(), branch=branch, **settings)
+
+
+class Process:
+    """A process that says on standard output when it is ready."""
+
+    def __init__(self, module: str, environment: Mapping[str, str]) -> None:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            cwd=ROOT,
+            env={**inherited, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.errors: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        self.errors.extend(self.process.stderr)
+
+    def ready(self) -> dict[str, Any]:
+        """The next line that it says."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait(10)
+            self._reader.join(5)
+            raise AssertionError("".join(self.errors))
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def stop(self) -> int:
+        """End it with SIGTERM; its exit status."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        code = self.process.wait(15)
+        self._reader.join(5)
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return code
+
+
+@contextmanager
+def service(**environment: str) -> Iterator[Service]:
+    """A service on a free port."""
+    process = Process("examples.service", {"SERVICE_PORT": "0", "SERVICE_JWT_SECRET": SECRET, **environment})
+    try:
+        yield Service(process, process.ready()["url"])
+    finally:
+        process.stop()
+
+
+@contextmanager
+def agent(url: str, printers: Mapping[str, str], branch: str = "mitte", **environment: str) -> Iterator[Process]:
+    """An agent that has registered ``printers``, name to address."""
+    process = start_agent(url, printers, branch, **environment)
+    try:
+        process.ready()
+        yield process
+    finally:
+        process.stop()
+
+
+def start_agent(url: str, printers: Mapping[str, str], branch: str = "mitte", **environment: str) -> Process:
+    """An agent that may be refused."""
+    return Process(
+        "examples.agent",
+        {
+            "AGENT_SERVICE_URL": url.replace("http", "ws", 1) + "/ws/agent",
+            "AGENT_TOKEN": token(f"agent-{branch}", "agent", branch),
+            "AGENT_BRANCH": branch,
+            "AGENT_NAME": f"{branch}-pc",
+            "AGENT_PRINTERS": ",".join(f"{name}={address}" for name, address in printers.items()),
+            "WEBSOCKETS_BACKOFF_INITIAL_DELAY": "0.1",
+            "WEBSOCKETS_BACKOFF_MIN_DELAY": "0.1",
+            "WEBSOCKETS_BACKOFF_MAX_DELAY": "0.5",
+            **environment,
+        },
+    )
+
+
+class Service:
+    """A client of a service."""
+
+    def __init__(self, process: Process, url: str) -> None:
+        self.process = process
+        self.url = url
+        self.websocket = url.replace("http", "ws", 1)
+        self.token = token()
+
+    def ask(
+        self, method: str, path: str, body: Any = None, *, bearer: str | None = "", **headers: str
+    ) -> tuple[int, dict[str, Any], dict[str, str]]:
+        """Status, JSON and headers of an answer; ``body`` as JSON, or as it is where it is bytes."""
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=10)
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if bearer is not None:
+            sent["Authorization"] = f"Bearer {bearer or self.token}"
+        content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        if content is not None:
+            sent.setdefault("Content-Type", "application/json")
+        try:
+            connection.request(method, path, content, sent)
+            response = connection.getresponse()
+            text = response.read()
+        finally:
+            connection.close()
+        answer = json.loads(text) if "json" in response.getheader("Content-Type", "") else {"text": text.decode()}
+        return response.status, answer, {name.lower(): value for name, value in response.getheaders()}
+
+    def submit(self, printer: str, text: str = "2 x Ramen\n", **more: Any) -> dict[str, Any]:
+        """An accepted job."""
+        receipt = {"elements": [{"type": "text", "text": text}, {"type": "cut"}]}
+        status, job, _ = self.ask("POST", "/api/v1/printing/jobs", {"printer": printer, "receipt": receipt, **more})
+        assert status == 202, job
+        return job
+
+    def ended(self, identifier: str, within: float = 15.0) -> dict[str, Any]:
+        """The job, once it has an outcome."""
+        return self.until(identifier, lambda job: job["outcome"] is not None, within)
+
+    def until(self, identifier: str, done: Callable[[dict[str, Any]], bool], within: float = 15.0) -> dict[str, Any]:
+        """The job, once ``done`` says so."""
+        deadline = time.monotonic() + within
+        while True:
+            _, job, _ = self.ask("GET", f"/api/v1/printing/jobs/{identifier}")
+            if done(job):
+                return job
+            assert time.monotonic() < deadline, job
+            time.sleep(0.02)
