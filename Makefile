@@ -9,10 +9,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CHECK_PYTHON := import sys; sys.exit(0 if sys.version_info >= (3, 11) else "printobs needs Python 3.11 or newer; %s is %d.%d: name another, as in make PYTHON=python3.12" % (sys.executable, sys.version_info[0], sys.version_info[1]))
 SOURCES := $(shell find src pyproject.toml README.md -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help test lint mutants bench clean
+.PHONY: help demo demo-up test lint mutants bench clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.run ## receipts from a till to paper and back, in separate processes, as one trace each
+	@$(BIN)/python -m examples.demo
+
+demo-up: $(VENV)/.run ## the same, left running, with URLs and a token
+	@$(BIN)/python -m examples.demo --stay
 
 test: $(VENV)/.dev ## all tests, on the built wheel
 	@$(BIN)/python -m pytest $(ARGS)

@@ -36,7 +36,7 @@ def copy(name: str, base: Path) -> Path:
     """A copy of what the tests need."""
     tree = base / name
     tree.mkdir()
-    for part in ("src", "tests"):
+    for part in ("src", "tests", "examples"):
         shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tree)
     return tree

@@ -1,0 +1,106 @@
+"""Everything that plays: an OTLP sink, three printers, a service, two agents."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, Self
+
+from examples.demo.client import Till
+from examples.demo.processes import Broken, Process
+from examples.service import tokens
+from printobs.testing import OtlpSink
+
+PRINTERS: Final = {"mitte-kitchen": "mitte", "mitte-bar": "mitte", "wedding-kitchen": "wedding"}
+SPEED: Final = 2400.0  # dots per second: 300 mm/s at 203 dpi
+AUDIENCE: Final = "printobs-service"
+
+
+class Stage:
+    """A context manager: entered, everything is ready; left, everything has ended."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._secret = secrets.token_urlsafe(48)
+        self.printers: dict[str, Process] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _start(self) -> None:
+        logs = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="printobs-demo-")))
+        self.sink = self._stack.enter_context(OtlpSink())
+        telemetry = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.sink.endpoint,
+            "OTEL_BSP_SCHEDULE_DELAY": "500",
+            "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+        }
+        for name in PRINTERS:
+            arguments = ("--name", name, "--speed", str(SPEED))
+            self.printers[name] = self._process(name, "printobs.testing", *arguments, logs=logs)
+        service = self._process(
+            "service",
+            "examples.service",
+            logs=logs,
+            SERVICE_PORT="0",
+            SERVICE_JWT_SECRET=self._secret,
+            SERVICE_JWT_AUDIENCE=AUDIENCE,
+            **telemetry,
+        )
+        addresses = {name: f"tcp://127.0.0.1:{each.line()['port']}" for name, each in self.printers.items()}
+        self.url = str(service.line()["url"])
+        agents = [
+            self._process(
+                f"agent-{branch}",
+                "examples.agent",
+                logs=logs,
+                AGENT_SERVICE_URL=self.url.replace("http", "ws", 1) + "/ws/agent",
+                AGENT_TOKEN=self.token("agent", branch),
+                AGENT_BRANCH=branch,
+                AGENT_NAME=f"{branch}-pc",
+                AGENT_PRINTERS=",".join(f"{name}={addresses[name]}" for name in PRINTERS if PRINTERS[name] == branch),
+                **telemetry,
+            )
+            for branch in sorted(set(PRINTERS.values()))
+        ]
+        for agent in agents:
+            agent.line()
+        self.till = Till(self.url, self.token("print"))
+
+    def _process(self, name: str, module: str, *arguments: str, logs: Path, **environment: str) -> Process:
+        return self._stack.enter_context(Process(name, module, *arguments, logs=logs, **environment))
+
+    def token(self, scope: str, branch: str | None = None) -> str:
+        """A token for an hour; twelve for whoever looks around afterwards."""
+        return tokens.issue(
+            self._secret,
+            audience=AUDIENCE,
+            subject=f"agent-{branch}" if branch else "demo",
+            scopes=scope.split(),
+            lifetime=43_200,
+            branch=branch,
+        )
+
+    def settle(self, within: float) -> None:
+        """Wait until no printer moves any more; raises `Broken`."""
+        deadline = time.monotonic() + within
+        for printer in self.printers.values():
+            quiet, received = 0, -1
+            while quiet < 3:
+                status = printer.ask("status")
+                busy = status["buffered"] or status["printing"] or status["received"] != received
+                quiet, received = 0 if busy else quiet + 1, status["received"]
+                if time.monotonic() > deadline:
+                    raise Broken(f"{printer.name} does not come to rest: {status}")
+                time.sleep(0.1)
