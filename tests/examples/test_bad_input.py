@@ -200,14 +200,20 @@ def test_a_printer_of_another_branch_is_not_given_away(till: Service) -> None:
 
 
 def test_a_result_for_a_job_that_is_not_the_agents_changes_nothing(till: Service) -> None:
-    job = till.submit("kitchen")
-    till.ended(job["id"])
-    with connect(till.websocket + "/ws/agent", additional_headers=agent_headers("wedding")) as rogue:
+    with (
+        connect(till.websocket + "/ws/agent", additional_headers=agent_headers()) as honest,
+        connect(till.websocket + "/ws/agent", additional_headers=agent_headers("wedding")) as rogue,
+    ):
+        honest.send(hello(printers=["mitte-bar"]))
         rogue.send(hello(branch="wedding", printers=["wedding-bar"]))
-        assert json.loads(rogue.recv(timeout=5))["type"] == "welcome"
-        rogue.send(json.dumps(wire.dump(wire.Done(job["id"], "failed", "", False))))
-        assert json.loads(rogue.recv(timeout=5))["type"] == "settled"
-    assert till.ended(job["id"])["outcome"] == "written"
+        for each in (honest, rogue):
+            assert json.loads(each.recv(timeout=5))["type"] == "welcome"
+        job = till.submit("mitte-bar")
+        assert json.loads(honest.recv(timeout=5))["id"] == job["id"]
+        for outcome, teller in (("failed", rogue), ("written", honest)):
+            teller.send(json.dumps(wire.dump(wire.Done(job["id"], outcome, "", False))))
+            assert json.loads(teller.recv(timeout=5))["type"] == "settled"
+        assert till.ended(job["id"])["outcome"] == "written"
 
 
 def test_a_web_client_with_a_token_in_its_subprotocol(till: Service) -> None:
