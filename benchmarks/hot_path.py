@@ -17,7 +17,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from benchmarks import correlation
+from benchmarks import asgi, correlation
 from benchmarks.pairs import interleaved
 from benchmarks.providers import providers
 from printobs.assembly.printing import print_job, register
@@ -141,8 +141,15 @@ def jobs() -> dict[str, float]:
 
 def measure() -> list[tuple[str, float, float]]:
     """Each gate: what, the measured ratio, the allowed one."""
-    message, write, job, identifier = messages(), raw(), jobs(), correlation.measure(ROUNDS)
-    for title, figures in (("message", message), ("_raw()", write), ("job", job), ("correlation ID", identifier)):
+    message = {**messages(), **asgi.messages(_providers, ROUNDS)}
+    write, job, identifier, request = raw(), jobs(), correlation.measure(ROUNDS), asgi.requests(_providers, ROUNDS)
+    for title, figures in (
+        ("message", message),
+        ("_raw()", write),
+        ("job", job),
+        ("correlation ID", identifier),
+        ("HTTP request", request),
+    ):
         for name, microseconds in figures.items():
             print(f"  {title:15} {name:48} {microseconds:8.3f} µs")
     ours, by_hand = job.values()
@@ -153,6 +160,13 @@ def measure() -> list[tuple[str, float, float]]:
          (message["send, printobs"] - message["send, bare"]) / counted, 0.6),
         ("message received, over the bare library, by labels().inc()",
          (message["receive, printobs"] - message["receive, bare"]) / counted, 0.6),
+        ("ASGI message, over the bare application, by labels().inc()",
+         (message["ASGI, printobs"] - message["ASGI, bare"]) / counted, 0.6),
+        ("ASGI message, over the bare application, by contrib's",
+         (message["ASGI, printobs"] - message["ASGI, bare"])
+         / (message["ASGI, opentelemetry-instrumentation-asgi"] - message["ASGI, bare"]), 0.05),
+        ("HTTP request, by opentelemetry-instrumentation-asgi alone",
+         request["printobs"] / request["contrib alone, as it comes"], 1.05),
         ("_raw() in a job, over the bare driver, by labels().inc()",
          (write["printobs"] - write["bare"]) / counted, 0.6),
         ("job, by hand-written OpenTelemetry", ours / by_hand, 2.0),

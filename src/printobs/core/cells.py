@@ -65,9 +65,13 @@ class PairCell:
         try:
             shard = self.shards[get_ident()]
         except KeyError:
-            shard = self.shards[get_ident()] = [0, 0]
+            shard = self.shard()
         shard[0] += count
         shard[1] += size
+
+    def shard(self) -> list[int]:
+        """The calling thread's own ``[count, size]``, for who adds to it in this thread only, without a call."""
+        return self.shards.setdefault(get_ident(), [0, 0])
 
     def count(self) -> int:
         """How many, over all threads."""

@@ -24,6 +24,7 @@ from printobs.core.telemetry import Telemetry
 from printobs.signals import correlation
 from printobs.signals.connections import Connection, Endpoint, endpoint
 from printobs.signals.message_scope import Messages, Scope, current_until_over, with_handshake
+from printobs.signals.propagation import may_carry
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -123,10 +124,11 @@ class _WebSocket:
         self._theirs_send = send
         self._clock = _clock(receive)
         self._round_trip = 0.0
-        self._received_text = self._endpoint.received_text.add
-        self._received_binary = self._endpoint.received_binary.add
-        self._sent_text = self._endpoint.sent_text.add
-        self._sent_binary = self._endpoint.sent_binary.add
+        # An event loop, and with it a connection, stays in one thread: this one.
+        self._received_text = self._endpoint.received_text.shard()
+        self._received_binary = self._endpoint.received_binary.shard()
+        self._sent_text = self._endpoint.sent_text.shard()
+        self._sent_binary = self._endpoint.sent_binary.shard()
 
         current = context.get_current()
         parent = current
@@ -151,18 +153,22 @@ class _WebSocket:
     async def receive(self) -> Message:
         """`receive` of ASGI: the message before is over."""
         messages = self._messages
-        messages.over()
+        if messages.busy is not None:
+            messages.over()
         event = await self._theirs_receive()
         try:
             if event["type"] == "websocket.receive":
-                text = event.get("text")
+                text = event.get("text")  # or bytes
                 if text is not None:
-                    self._received_text(len(text) if text.isascii() else _size(text))
-                    messages.taken(text)
+                    counted = self._received_text
+                    counted[1] += len(text) if text.isascii() else _size(text)
                 else:
-                    data = event["bytes"]
-                    self._received_binary(len(data))
-                    messages.taken(data)
+                    text = event["bytes"]
+                    counted = self._received_binary
+                    counted[1] += len(text)
+                counted[0] += 1
+                if messages.every or may_carry(text):
+                    messages.taken(text)
                 if self._clock is not None and self._clock.last_ping_rtt != self._round_trip:
                     self._ping(self.connection)
             elif event["type"] == "websocket.disconnect":
@@ -184,9 +190,12 @@ class _WebSocket:
             if event["type"] == "websocket.send":
                 text = event.get("text")
                 if text is not None:
-                    self._sent_text(len(text) if text.isascii() else _size(text))
+                    counted = self._sent_text
+                    counted[1] += len(text) if text.isascii() else _size(text)
                 else:
-                    self._sent_binary(len(event["bytes"]))
+                    counted = self._sent_binary
+                    counted[1] += len(event["bytes"])
+                counted[0] += 1
             else:
                 self._answered(event)
         except Exception as error:

@@ -28,7 +28,8 @@ class AsyncioAssembler(AsyncioAssemblerBase):
         messages = self._messages
         if messages is None:
             return await super().get(decode)
-        messages.over()
+        if messages.busy is not None:
+            messages.over()
         message = await super().get(decode)
         messages.taken(message)
         return message
@@ -52,7 +53,8 @@ class SyncAssembler(SyncAssemblerBase):
         messages = self._messages
         if messages is None:
             return super().get(timeout, decode)
-        messages.over()
+        if messages.busy is not None:
+            messages.over()
         message = super().get(timeout, decode)
         messages.taken(message)
         return message

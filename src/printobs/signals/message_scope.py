@@ -164,35 +164,36 @@ class Messages:
 
     ``every``: a message without a context has a root span too, linked to the handshake. One that comes with a context
     that is not sampled has none, whatever is asked: the sender has decided. The handshake is the one of the current
-    context (`with_handshake`) where none is given.
+    context (`with_handshake`) where none is given. On a hot path, `over` need not be called while ``busy`` is ``None``,
+    nor `taken` for a message that may carry nothing (`propagation.may_carry`) unless ``every``.
     """
 
-    __slots__ = ("_every", "_link", "_scope", "_telemetry")
+    __slots__ = ("_link", "_telemetry", "busy", "every")
 
     def __init__(self, telemetry: Telemetry, handshake: SpanContext | None = None, *, every: bool = False) -> None:
         self._telemetry = telemetry
         self._link = handshake
-        self._every = every
-        self._scope: Scope | None = None
+        self.every = every
+        self.busy: Scope | None = None
 
     def taken(self, message: str | bytes) -> None:
         """The handler has been given ``message``: the one before is over."""
-        if self._scope is not None:
+        if self.busy is not None:
             self.over()
-        if self._every or propagation.may_carry(message):
+        if self.every or propagation.may_carry(message):
             with _guard:
                 self._begin(message)
 
     def over(self, error: BaseException | None = None) -> None:
         """The handler asks for the next message, or has ended; with ``error`` if that is what ended it."""
-        scope, self._scope = self._scope, None
+        scope, self.busy = self.busy, None
         if scope is not None:
             with _guard:
                 scope.finish(None if error is None else error_type(error))
 
     def _begin(self, message: str | bytes) -> None:
         carried = propagation.extract(message)
-        if carried is None and not self._every:
+        if carried is None and not self.every:
             return
         current = context.get_current()
         outer = context.get_value(_SCOPE, current)
@@ -208,14 +209,14 @@ class Messages:
             for key in (entry for entry in carried or () if entry.startswith("baggage-")):
                 ours = context.set_value(key, held, ours)
         span, parent = remote, remote.get_span_context()
-        if parent.trace_flags.sampled or (self._every and not parent.is_valid):
+        if parent.trace_flags.sampled or (self.every and not parent.is_valid):
             links = [Link(self._link)] if self._link is not None and self._link.is_valid else _links(base)
             scope.span = span = _started(self._telemetry, message, remote, ours, links)
         if span.get_span_context().is_valid:
             ours = trace.set_span_in_context(_Span(scope, span), ours)
         scope.context = ours
         context.attach(ours)
-        self._scope = scope
+        self.busy = scope
 
 
 def _started(telemetry: Telemetry, message: object, parent: Span, ours: Context, links: list[Link]) -> Span:
