@@ -57,6 +57,9 @@ def _configured(service_name: str | None, attributes: Mapping[str, AttributeValu
     except ModuleNotFoundError as error:
         logger.warning("nothing is recorded: %s is not installed (printobs[sdk] brings it)", error.name)
         return handle
+    except Exception as error:  # the SDK reads some variables when it is imported, and raises for their values
+        logger.warning("nothing is recorded: the SDK cannot be loaded: %s: %s", type(error).__name__, error)
+        return handle
     with Guard("configuring OpenTelemetry"):
         suggested = {**attributes, "service.name": service_name} if service_name else attributes
         handle.made(**providers.make(suggested))

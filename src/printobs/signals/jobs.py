@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
+from opentelemetry.metrics import Histogram
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from printobs.core import clock, conventions
@@ -220,27 +221,13 @@ class Job:
         if self.size:
             printer.sent.add(self.size)
             self._parts.append((Stage.WRITE, self.first, self.last, None if self.after_failure else self._failure))
-        stages = instruments.histogram(conventions.PRINTER_JOB_STAGE_DURATION)
-        tracer = printer.telemetry.tracer
-        for stage, began, over, failure in sorted(self._parts, key=lambda part: part[1]):
-            # The span of the writes holds the pauses between them too; the stage is the time inside them.
-            seconds = self.writing if stage is Stage.WRITE else over - began
-            stages.record(seconds, {**printer.attributes, JOB_STAGE: stage.value}, self._context)
-            span = tracer.start_span(
-                _NAMES[stage],
-                self._context,
-                kind=SpanKind.CLIENT if stage is Stage.CONNECT else SpanKind.INTERNAL,
-                attributes={**printer.attributes, CORRELATION_ID: self.correlation_id},
-                start_time=clock.wall_ns(began),
-            )
-            if failure is not None:
-                span.set_attribute(ERROR_TYPE, failure.value)
-                span.set_status(StatusCode.ERROR)
-            span.end(clock.wall_ns(over))
-        if self._queued:
-            stages.record(self._queued, {**printer.attributes, JOB_STAGE: Stage.QUEUE.value}, self._context)
         instruments.counter(conventions.PRINTER_JOBS).add(1, attributes, self._context)
         instruments.histogram(conventions.PRINTER_JOB_DURATION).record(ended - self._started, attributes, self._context)
+        stages = instruments.histogram(conventions.PRINTER_JOB_STAGE_DURATION)
+        if self._queued:
+            stages.record(self._queued, {**printer.attributes, JOB_STAGE: Stage.QUEUE.value}, self._context)
+        for part in sorted(self._parts, key=lambda part: part[1]):
+            self._record_stage(stages, *part)
         self._span.set_attributes(
             {JOB_OUTCOME: self.outcome.value, JOB_BYTES: self.size, **failed}
             | ({JOB_PARTIAL: True} if self.partial else {})
@@ -248,6 +235,25 @@ class Job:
         if self.outcome not in (Outcome.WRITTEN, Outcome.CONFIRMED):
             self._span.set_status(StatusCode.ERROR)
         self._span.end(clock.wall_ns(ended))
+
+    def _record_stage(
+        self, stages: Histogram, stage: Stage, began: float, over: float, failure: JobError | None
+    ) -> None:
+        printer = self.printer
+        # The span of the writes holds the pauses between them too; the stage is the time inside them.
+        seconds = self.writing if stage is Stage.WRITE else over - began
+        stages.record(seconds, {**printer.attributes, JOB_STAGE: stage.value}, self._context)
+        span = printer.telemetry.tracer.start_span(
+            _NAMES[stage],
+            self._context,
+            kind=SpanKind.CLIENT if stage is Stage.CONNECT else SpanKind.INTERNAL,
+            attributes={**printer.attributes, CORRELATION_ID: self.correlation_id},
+            start_time=clock.wall_ns(began),
+        )
+        if failure is not None:
+            span.set_attribute(ERROR_TYPE, failure.value)
+            span.set_status(StatusCode.ERROR)
+        span.end(clock.wall_ns(over))
 
 
 _NAMES: Final = {

@@ -76,6 +76,7 @@ def watched_write(
             raise
         printer.inside = 0
         if job is None:
+            printer.connecting = 0.0
             with _guard:
                 printer.sent.add(len(msg))
             return result
