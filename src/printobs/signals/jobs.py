@@ -28,7 +28,7 @@ from printobs.core.conventions import (
     Stage,
 )
 from printobs.core.guard import Guard
-from printobs.signals import correlation, job_errors, transport
+from printobs.signals import acknowledgement, correlation, job_errors
 
 if TYPE_CHECKING:
     from printobs.signals.printers import Printer
@@ -179,7 +179,7 @@ class Job:
         if self._failure is not None or not self.size:
             return
         began = clock.monotonic()
-        failure = transport.wait_acknowledged(self.printer.device(), self.deadline)
+        failure = acknowledgement.wait_acknowledged(self.printer.device(), self.deadline)
         self._parts.append((Stage.CONFIRM, began, clock.monotonic(), failure))
         if failure is not None:
             self._failure = failure

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import functools
-import socket
-import time
 from _thread import get_ident
 from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
-from printobs.core.conventions import JobError
 from printobs.core.guard import Guard
 
 if TYPE_CHECKING:
     from printobs.signals.printers import Printer
-
-try:
-    import fcntl
-    import select
-    import termios
-except ImportError:  # Windows tells nobody what is not yet acknowledged
-    fcntl = None  # type: ignore[assignment]
 
 _guard: Final = Guard("watching a printer's bytes")
 
@@ -148,33 +138,3 @@ def unwatch_classes() -> None:
 
 def _nothing(*_: object) -> None:
     """A transport's jobs are explicit: none is found in what it writes."""
-
-
-def wait_acknowledged(device: object, deadline: float) -> JobError | None:
-    """Wait until the peer's kernel has acknowledged every byte of a TCP socket; ``None`` once it has.
-
-    Where that cannot be known (no socket, not Linux or a BSD) nothing is waited for and nothing is claimed.
-    """
-    if fcntl is None or not isinstance(device, socket.socket) or device.fileno() < 0:
-        return None
-    pause = 0.0005
-    poll = select.poll()
-    poll.register(device, 0)  # errors and hang-ups are always told, and stay for whoever asks next
-    while True:
-        try:
-            left = _unacknowledged(device)
-            if any(event & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, event in poll.poll(0)):
-                return JobError.RESET
-        except OSError:
-            return JobError.RESET
-        if left == 0:
-            return None
-        remaining = deadline - perf_counter()
-        if remaining <= 0:
-            return JobError.TIMEOUT
-        time.sleep(min(pause, remaining))
-        pause = min(pause * 2, 0.02)
-
-
-def _unacknowledged(device: socket.socket) -> int:
-    return int.from_bytes(fcntl.ioctl(device.fileno(), termios.TIOCOUTQ, bytes(4)), "little")
