@@ -1,4 +1,4 @@
-"""Whether what was sent has arrived, at the peer's network interface: as much as TCP can say; it is no proof of print."""
+"""Whether what was sent has arrived at the peer's network interface: all that TCP can say, and no proof of print."""
 
 from __future__ import annotations
 
