@@ -7,20 +7,15 @@ is wrapped in `TelemetryMiddleware`. A request is followed once, by the outermos
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, Literal
 
 from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from printobs.core import telemetry
 from printobs.core.guard import Guard
 from printobs.core.telemetry import Telemetry
 from printobs.integrations import asgi_http, asgi_route, asgi_websocket
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 # In a scope that is followed already: mounted applications come here again.
 _MARK: Final = "printobs"
@@ -42,19 +37,19 @@ class TelemetryMiddleware:
     Raises ValueError for any other ``messages``. What it wraps sees the same events, and its exceptions pass.
     """
 
-    def __init__(self, app: App, *, messages: Literal["sampled", "all"] = "sampled") -> None:
+    def __init__(self, app: ASGIApp, *, messages: Literal["sampled", "all"] = "sampled") -> None:
         if messages not in ("sampled", "all"):
             raise ValueError(f'messages is "sampled" or "all", not {messages!r}')
         self.app = app
         self._every = messages == "all"
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection (https://asgi.readthedocs.io/en/latest/specs/www.html)."""
         await _follow(telemetry.current(), self.app, self.app, scope, receive, send, every=self._every)
 
 
 async def _follow(
-    bound: Telemetry, routed: object, app: App, scope: Message, receive: Receive, send: Send, *, every: bool = False
+    bound: Telemetry, routed: object, app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, every: bool = False
 ) -> None:
     kind = scope["type"]
     if _MARK in scope or kind not in ("http", "websocket"):
@@ -82,7 +77,7 @@ def instrument(bound: Telemetry) -> None:
     original = vars(Starlette)["__call__"]
 
     @functools.wraps(original)
-    async def call(self: Starlette, scope: Message, receive: Receive, send: Send) -> None:
+    async def call(self: Starlette, scope: Scope, receive: Receive, send: Send) -> None:
         await _follow(bound, self, functools.partial(original, self), scope, receive, send)
 
     _original, _patched = original, call

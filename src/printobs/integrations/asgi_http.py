@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Final
 
 from opentelemetry import context, trace
 from opentelemetry.trace import StatusCode
 from opentelemetry.util.http import get_excluded_urls, sanitize_method
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from printobs.core.attributes import error_type
 from printobs.core.conventions import CORRELATION_ID, ERROR_TYPE, HTTP_ROUTE
@@ -25,11 +25,6 @@ os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
 
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
-
 _DOING: Final = "tracing an HTTP request"
 _guard: Final = Guard(_DOING)
 
@@ -37,7 +32,7 @@ _contrib: tuple[Telemetry, OpenTelemetryMiddleware] | None = None
 
 
 async def serve(
-    telemetry: Telemetry, app: App, route: str | None, scope: Message, receive: Receive, send: Send
+    telemetry: Telemetry, app: ASGIApp, route: str | None, scope: Scope, receive: Receive, send: Send
 ) -> None:
     """Serve one request of ``app``; its exceptions pass, and none of the telemetry's does."""
     request = _Request(app, scope, receive, send)
@@ -69,11 +64,11 @@ def _middleware(telemetry: Telemetry) -> OpenTelemetryMiddleware:
     return copy.copy(_contrib[1])
 
 
-async def _nothing(scope: Message, receive: Receive, send: Send) -> None:
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
     raise AssertionError("each request brings its own application")
 
 
-def _details(scope: Message, route: str | None) -> tuple[str, dict[str, str]]:
+def _details(scope: Scope, route: str | None) -> tuple[str, dict[str, str]]:
     # https://opentelemetry.io/docs/specs/semconv/http/http-spans/#name: never the path, which a client can choose.
     method = sanitize_method(str(scope.get("method", "")).strip())
     name = "HTTP" if method in (None, "_OTHER") else method
@@ -85,7 +80,7 @@ class _Request:
 
     __slots__ = ("_app", "_passed", "_receive", "_scope", "_send", "_send_failure", "begun", "failure", "ids")
 
-    def __init__(self, app: App, scope: Message, receive: Receive, send: Send) -> None:
+    def __init__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         self._app = app
         self._scope = scope
         self._receive = receive
@@ -96,7 +91,7 @@ class _Request:
         self.failure: Exception | None = None
         self.ids: list[tuple[bytes, bytes]] = []
 
-    async def follow(self, _scope: Message, _receive: Receive, send: Send) -> None:
+    async def follow(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """What the contrib middleware takes for the application; an exception is kept from it, with its text."""
 
         async def sending(message: Message) -> None:

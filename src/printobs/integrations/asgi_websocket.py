@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import SpanKind
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from printobs.core.attributes import error_type
 from printobs.core.conventions import (
@@ -21,15 +21,10 @@ from printobs.core.conventions import (
 )
 from printobs.core.guard import Guard, swallow
 from printobs.core.telemetry import Telemetry
-from printobs.signals import correlation
+from printobs.signals import correlation, message_scope
 from printobs.signals.connections import Connection, Endpoint, endpoint
-from printobs.signals.message_scope import Messages, Scope, current_until_over, with_handshake
+from printobs.signals.message_scope import Messages, current_until_over, with_handshake
 from printobs.signals.propagation import may_carry
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _DOING: Final = "following a WebSocket"
 _guard: Final = Guard(_DOING)
@@ -37,9 +32,9 @@ _guard: Final = Guard(_DOING)
 
 async def serve(
     telemetry: Telemetry,
-    app: App,
+    app: ASGIApp,
     route: str | None,
-    scope: Message,
+    scope: Scope,
     receive: Receive,
     send: Send,
     *,
@@ -70,7 +65,7 @@ class _Handshake:
 
     __slots__ = ("endpoint", "scope")
 
-    def __init__(self, endpoint: Endpoint, scope: Scope) -> None:
+    def __init__(self, endpoint: Endpoint, scope: message_scope.Scope) -> None:
         self.endpoint = endpoint
         self.scope = scope
 
@@ -118,7 +113,7 @@ class _WebSocket:
         self.handshake: _Handshake | None = None
         self.connection: Connection | None = None
 
-    def begin(self, scope: Message, receive: Receive, send: Send, every: bool, route: str | None) -> None:
+    def begin(self, scope: Scope, receive: Receive, send: Send, every: bool, route: str | None) -> None:
         """Start the handshake's span, current until it is answered."""
         self._theirs_receive = receive
         self._theirs_send = send
