@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 from starlette.applications import Starlette
@@ -18,7 +19,6 @@ from starlette.routing import Route
 
 from benchmarks.pairs import interleaved
 from printobs.integrations.asgi import TelemetryMiddleware
-from printobs.integrations.asgi_http import OpenTelemetryMiddleware  # after its conventions were chosen
 
 Message = MutableMapping[str, Any]
 App = Callable[[Any, Any, Any], Awaitable[None]]

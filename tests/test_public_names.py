@@ -86,18 +86,23 @@ def run(code: str, **environment: str) -> str:
 
 
 def test_instrument_works_before_and_after_the_libraries_are_imported_and_is_undone() -> None:
-    libraries = "from escpos.printer import Network; import websockets.asyncio.client as c"
+    libraries = (
+        "from escpos.printer import Network; import websockets.asyncio.client as c; "
+        "from starlette.applications import Starlette"
+    )
     for order in (f"printobs.instrument(); {libraries}", f"{libraries}; printobs.instrument()"):
         code = f"""
 import printobs
 {order}
 printobs.instrument()
-first = Network._raw, c.ClientProtocol
-assert hasattr(Network._raw, "__wrapped__") and "printobs" in c.ClientProtocol.__module__
+def watched():
+    return [hasattr(Network._raw, "__wrapped__"), "printobs" in c.ClientProtocol.__module__,
+            hasattr(Starlette.__call__, "__wrapped__")]
+assert watched() == [True, True, True], watched()
 printobs.uninstrument()
-assert not hasattr(Network._raw, "__wrapped__") and "printobs" not in c.ClientProtocol.__module__
+assert watched() == [False, False, False], watched()
 printobs.instrument()
-assert hasattr(Network._raw, "__wrapped__")
+assert watched() == [True, True, True], watched()
 """
         run(code)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from escpos.printer import Network
-from opentelemetry import propagate
+from opentelemetry import context, propagate
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -77,7 +77,9 @@ def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     telemetry.bind(bound)
     escpos.instrument(bound)
     websockets.instrument(bound)
+    before = context.get_current()
     yield how
+    assert context.get_current() is before
     websockets.uninstrument()
     escpos.uninstrument()
     telemetry.bind(None)

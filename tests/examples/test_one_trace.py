@@ -118,5 +118,7 @@ def test_a_receipt_is_one_trace_under_one_correlation_id(
     ][-1:]
     assert count.value == 1
     assert count.attributes["printer.job.kind"] == "kitchen"
+    durations = [point for point in otlp_sink.metrics if point.name == "printer.job.duration"]
+    assert TRACE in {exemplar.trace_id for point in durations for exemplar in point.exemplars}
     names = {point.name for point in otlp_sink.metrics}
     assert {"http.server.request.duration", "websocket.server.messages", "websocket.client.messages"} <= names

@@ -263,6 +263,14 @@ def test_starlette_is_followed_once_before_and_after_and_undone(sdk: Sdk) -> Non
     assert [span.name for span in sdk.spans()] == ["work"]
 
 
+def test_the_deployments_choice_of_conventions_is_respected(monkeypatch: pytest.MonkeyPatch, sdk: Sdk) -> None:
+    monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", "database")  # and so, for HTTP, the old ones
+    with serve(TelemetryMiddleware(application(sdk.tracer_provider))) as port:
+        assert ask(port, "/jobs/1")[0] == 200
+    assert sdk.points("http.server.request.duration") == []
+    assert len(sdk.points("http.server.duration")) == 1
+
+
 def test_a_wrong_setting_is_named() -> None:
     with pytest.raises(ValueError, match="sampled"):
         TelemetryMiddleware(application(), messages="some")  # type: ignore[arg-type]

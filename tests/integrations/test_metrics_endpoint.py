@@ -54,7 +54,7 @@ def ask(
 
 
 def token(key: Any = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
-    every = {"aud": AUDIENCE, "exp": int(time.time()) + 60, "scope": "print metrics", **claims}
+    every = {"aud": AUDIENCE, "exp": int(time.time()) + 3600, "scope": "print metrics", **claims}
     return jwt.encode({k: v for k, v in every.items() if v is not None}, key, algorithm)
 
 
@@ -80,7 +80,7 @@ def hmac_with_the_public_key() -> str:
     def part(value: object) -> bytes:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
 
-    claims = {"aud": AUDIENCE, "exp": int(time.time()) + 60, "scope": "metrics"}
+    claims = {"aud": AUDIENCE, "exp": int(time.time()) + 3600, "scope": "metrics"}
     signed = part({"alg": "HS256", "typ": "JWT"}) + b"." + part(claims)
     signature = base64.urlsafe_b64encode(hmac.digest(PUBLIC_PEM, signed, hashlib.sha256)).rstrip(b"=")
     return (signed + b"." + signature).decode()

@@ -9,6 +9,8 @@ import os
 from typing import Final
 
 from opentelemetry import context, trace
+from opentelemetry.instrumentation import _semconv
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.trace import StatusCode
 from opentelemetry.util.http import get_excluded_urls, sanitize_method
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,12 +20,6 @@ from printobs.core.conventions import CORRELATION_ID, ERROR_TYPE, HTTP_ROUTE
 from printobs.core.guard import Guard, swallow
 from printobs.core.telemetry import Telemetry
 from printobs.signals import correlation
-
-# Read once a process, when the first of the contrib instrumentations is used: without it their HTTP telemetry follows
-# the conventions of 2022, with the Host header as a label.
-os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
-
-from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
 _DOING: Final = "tracing an HTTP request"
 _guard: Final = Guard(_DOING)
@@ -52,16 +48,30 @@ async def serve(
 def _middleware(telemetry: Telemetry) -> OpenTelemetryMiddleware:
     global _contrib
     if _contrib is None or _contrib[0] is not telemetry:
-        made = OpenTelemetryMiddleware(
+        _contrib = telemetry, _made(telemetry)
+    # It keeps the response's length on itself: shared, concurrent requests would record each other's.
+    return copy.copy(_contrib[1])
+
+
+def _made(telemetry: Telemetry) -> OpenTelemetryMiddleware:
+    conventions = _semconv._OpenTelemetrySemanticConventionStability
+    conventions._initialize()  # type: ignore[no-untyped-call]
+    modes, http = conventions._OTEL_SEMCONV_STABILITY_SIGNAL_MAPPING, _semconv._OpenTelemetryStabilitySignalType.HTTP
+    theirs = modes[http]
+    # What the deployment says is the whole process's, and read before we come. Where it says nothing, the default is
+    # the conventions of 2022, with the Host header as a label: ours are the stable ones, for this middleware alone.
+    if "OTEL_SEMCONV_STABILITY_OPT_IN" not in os.environ:
+        modes[http] = _semconv._StabilityMode.HTTP
+    try:
+        return OpenTelemetryMiddleware(
             _nothing,
             excluded_urls=get_excluded_urls("ASGI"),
             tracer_provider=telemetry.tracer_provider,
             meter_provider=telemetry.meter_provider,
             exclude_spans=["receive", "send"],
         )
-        _contrib = telemetry, made
-    # It keeps the response's length on itself: shared, concurrent requests would record each other's.
-    return copy.copy(_contrib[1])
+    finally:
+        modes[http] = theirs
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:

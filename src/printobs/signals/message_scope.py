@@ -266,5 +266,5 @@ def message(incoming: object) -> Iterator[Span]:
     finally:
         with _guard:
             span.end()
-            if token is not None:
-                context.detach(token)
+        if token is not None:
+            context.detach(token)

@@ -1,0 +1,88 @@
+"""Writes docs/telemetry.md from the conventions: ``python docs/reference.py``; a test holds the two together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from printobs.core import conventions
+from printobs.core.conventions import Direction, Instrument, JobError, Kind, MessageType, Outcome, Stage
+
+TARGET = Path(__file__).with_name("telemetry.md")
+
+_VALUES = {
+    conventions.JOB_OUTCOME: Outcome,
+    conventions.JOB_STAGE: Stage,
+    conventions.IO_DIRECTION: Direction,
+    conventions.MESSAGE_TYPE: MessageType,
+    conventions.CORRELATION_SOURCE: conventions.CorrelationSource,
+}
+
+_SPANS = (
+    (conventions.SPAN_JOB, "client", "a print job, from its start to its outcome"),
+    (conventions.SPAN_CONNECT, "client", "opening the connection to the printer"),
+    (conventions.SPAN_WRITE, "internal", "from the first byte to the last"),
+    (conventions.SPAN_CONFIRM, "internal", "waiting until the last byte has left this host"),
+    (conventions.SPAN_HANDSHAKE, "client, server", "the opening handshake of a WebSocket; it ends when it is accepted"),
+    (conventions.SPAN_MESSAGE, "consumer", "a message in the hands of its handler; linked to the handshake"),
+)
+
+
+def reference() -> str:
+    """The whole page."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield "# What printobs emits"
+    yield ""
+    yield "Written by `python docs/reference.py` from `src/printobs/core/conventions.py`: change that, not this."
+    yield ""
+    yield f"Scope `{conventions.SCOPE}`. IDs of a single job, connection or receipt are on spans and log records only."
+    yield ""
+    yield "## Metrics"
+    yield ""
+    yield "| Name | Kind | Unit | Attributes | |"
+    yield "|---|---|---|---|---|"
+    for instrument in conventions.INSTRUMENTS:
+        yield _row(instrument)
+    yield ""
+    yield "Prometheus has `_total` at the end of a counter, `_seconds` or `_bytes` for the unit, and `_` for a dot."
+    yield "HTTP requests have `http.server.*`, stable conventions, by opentelemetry-instrumentation-asgi."
+    yield ""
+    yield "## Buckets"
+    yield ""
+    yield "| Histogram | Upper bounds |"
+    yield "|---|---|"
+    for instrument in conventions.INSTRUMENTS:
+        if instrument.kind is Kind.HISTOGRAM:
+            yield f"| `{instrument.name}` | {', '.join(f'{bound:g}' for bound in instrument.buckets)} |"
+    yield ""
+    yield "## Values"
+    yield ""
+    yield "| Attribute | Values |"
+    yield "|---|---|"
+    for attribute, values in _VALUES.items():
+        yield f"| `{attribute}` | {', '.join(f'`{each.value}`' for each in values)} |"
+    yield f"| `{conventions.ERROR_TYPE}` of a job | {', '.join(f'`{each.value}`' for each in JobError)} |"
+    yield f"| `{conventions.CLOSE_CODE}` | a code of the IANA registry, `private` (4000 to 4999), `other` |"
+    yield ""
+    yield f"What is over a bound becomes `{conventions.OTHER}`; an attribute set over the cap, `otel.metric.overflow`."
+    yield ""
+    yield "## Spans"
+    yield ""
+    yield "| Name | Kind | |"
+    yield "|---|---|---|"
+    for name, kind, what in _SPANS:
+        yield f"| `{name}` | {kind} | {what} |"
+
+
+def _row(instrument: Instrument) -> str:
+    attributes = ", ".join(f"`{name}`" for name in instrument.attributes)
+    return (
+        f"| `{instrument.name}` | {instrument.kind} | `{instrument.unit}` | {attributes} | {instrument.description} |"
+    )
+
+
+if __name__ == "__main__":
+    TARGET.write_text(reference())
