@@ -16,13 +16,14 @@ _VALUES = {
     conventions.IO_DIRECTION: Direction,
     conventions.MESSAGE_TYPE: MessageType,
     conventions.CORRELATION_SOURCE: conventions.CorrelationSource,
+    conventions.JOB_WINDOW: conventions.Window,
 }
 
 _SPANS = (
     (conventions.SPAN_JOB, "client", "a print job, from its start to its outcome"),
     (conventions.SPAN_CONNECT, "client", "opening the connection to the printer"),
     (conventions.SPAN_WRITE, "internal", "from the first byte to the last"),
-    (conventions.SPAN_CONFIRM, "internal", "waiting until the last byte has left this host"),
+    (conventions.SPAN_CONFIRM, "internal", "waiting until the last byte has arrived, or for the printer's proof"),
     (conventions.SPAN_HANDSHAKE, "client, server", "the opening handshake of a WebSocket; it ends when it is accepted"),
     (conventions.SPAN_MESSAGE, "consumer", "a message in the hands of its handler; linked to the handshake"),
 )

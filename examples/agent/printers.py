@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import printobs
 from examples.agent.network import Tcp
 from examples.agent.rendering import render
+from examples.agent.settings import Address
 from examples.jobs import receipt, wire
 from examples.jobs.checks import Invalid
 
@@ -18,10 +19,10 @@ logger = logging.getLogger("agent")
 class Printers:
     """The printers by name."""
 
-    def __init__(self, branch: str, addresses: Mapping[str, tuple[str, int]]) -> None:
+    def __init__(self, branch: str, addresses: Mapping[str, Address]) -> None:
         self._printers = {
-            name: printobs.register(Tcp(host, port), name=name, branch=branch)
-            for name, (host, port) in addresses.items()
+            name: printobs.register(Tcp(where.host, where.port), name=name, branch=branch, proof=where.proof)
+            for name, where in addresses.items()
         }
         self._turns = {name: asyncio.Lock() for name in self._printers}
 

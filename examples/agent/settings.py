@@ -5,11 +5,20 @@ from __future__ import annotations
 import re
 import socket
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from examples.environment import Environment
 from examples.jobs import wire
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a printer listens, and whether it can prove that it has printed (see `printobs.register`)."""
+
+    host: str
+    port: int
+    proof: Literal["process_id"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +29,7 @@ class Settings:
     token: str = field(repr=False)
     branch: str
     name: str
-    printers: dict[str, tuple[str, int]]
+    printers: dict[str, Address]
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -40,14 +49,16 @@ class Settings:
             name, _, address = entry.partition("=")
             where = _address(address)
             if not re.fullmatch(wire.NAME, name) or where is None or name in printers:
-                environment.refuse("AGENT_PRINTERS", "must be as kitchen=tcp://10.0.0.9:9100,bar=tcp://[fd00::7]:9100")
+                environment.refuse(
+                    "AGENT_PRINTERS", "must be as kitchen=tcp://10.0.0.9:9100?proof=process_id,bar=tcp://[fd00::7]"
+                )
                 break
             printers[name] = where
         environment.check()
         return cls(url, token, names["AGENT_BRANCH"], names["AGENT_NAME"], printers)
 
 
-def _address(text: str) -> tuple[str, int] | None:
+def _address(text: str) -> Address | None:
     try:
         parts = urlsplit(text)
         port = 9100 if parts.port is None else parts.port
@@ -55,4 +66,6 @@ def _address(text: str) -> tuple[str, int] | None:
         return None
     if parts.scheme != "tcp" or not parts.hostname or parts.path not in ("", "/") or port == 0:
         return None
-    return parts.hostname, port
+    if parts.query not in ("", "proof=process_id"):
+        return None
+    return Address(parts.hostname, port, "process_id" if parts.query else None)

@@ -22,7 +22,6 @@ from examples.demo.stage import PRINTERS, Stage
 RECEIPTS: Final = 60
 PAUSE: Final = 0.35  # seconds between two receipts
 JOBS: Final = "/api/v1/printing/jobs"
-BUFFERED: Final = 15.0  # seconds that a receipt may wait in a printer before it is printed
 
 # After how many receipts what happens: (printer, command, what is said).
 FAULTS: Final[dict[int, tuple[str, str, dict[str, int], str]]] = {
@@ -64,38 +63,31 @@ def _show(stage: Stage) -> bool:
     began = time.monotonic()
     progress = _Progress(began)
     stop = stage.till.listen(progress.heard)
-    cut = _play(stage, progress)
+    _play(stage, progress)
     progress.wait(60)
     stage.settle(60)
     stop()
 
     jobs = {number: stage.till.ask("GET", f"{JOBS}/{job}") for number, job in progress.jobs.items()}
-    told = {
-        number: verdict.Told(job["printer"], job["state"], _seconds(job["finished_at"])) for number, job in jobs.items()
-    }
+    told = {number: verdict.Told(job["printer"], job["state"]) for number, job in jobs.items()}
     reports = {name: printer.ask("report")["receipts"] for name, printer in stage.printers.items()}
     paper = {name: [number_on(each["text"]) for each in report if each["cut"]] for name, report in reports.items()}
     outcomes = Counter(job.outcome for job in told.values())
     _until(lambda: telemetry.outcomes(stage.sink.metrics) == outcomes, 15)
-    result = verdict.judge(told, paper, cut, telemetry.outcomes(stage.sink.metrics))
+    result = verdict.judge(told, paper, telemetry.outcomes(stage.sink.metrics))
 
     _summary(stage, jobs, told, reports, result, time.monotonic() - began)
     return not result.wrong
 
 
-def _play(stage: Stage, progress: _Progress) -> tuple[str, float, float]:
-    """Send the receipts and make things fail; which printer lost its power, and around when."""
+def _play(stage: Stage, progress: _Progress) -> None:
+    """Send the receipts and make things fail."""
     picture, chance, names = logo(), random.Random(4711), list(PRINTERS)
-    cut, since, until = "", 0.0, 0.0
     for number in range(1, RECEIPTS + 1):
         if number in FAULTS:
             printer, command, arguments, what = FAULTS[number]
             stage.printers[printer].ask(command, **arguments)
             progress.say(what)
-            if command == "power_off_at":
-                cut, since = printer, time.time()
-            elif command == "power_on":
-                until = time.time()
         name = names[number % len(names)]
         job = stage.till.ask(
             "POST",
@@ -110,7 +102,6 @@ def _play(stage: Stage, progress: _Progress) -> tuple[str, float, float]:
         )
         progress.sent(number, job)
         time.sleep(PAUSE)
-    return cut, since - BUFFERED, until
 
 
 class _Progress:
@@ -157,27 +148,23 @@ def _summary(
     result: verdict.Verdict,
     seconds: float,
 ) -> None:
-    print(f"\n{'printer':<18}{'written':>9}{'failed':>9}{'unknown':>9}   on paper: whole, torn")
+    print(f"\n{'printer':<18}{'confirmed':>10}{'failed':>9}{'unknown':>9}   on paper: whole, torn")
     for name in PRINTERS:
         of = Counter(job.outcome for job in told.values() if job.printer == name)
         torn = sum(not each["cut"] for each in reports[name])
-        print(f"{name:<18}{of['written']:>9}{of['failed']:>9}{of['unknown']:>9}   {result.whole[name]:>15}, {torn}")
+        print(f"{name:<18}{of['confirmed']:>10}{of['failed']:>9}{of['unknown']:>9}   {result.whole[name]:>15}, {torn}")
     causes = Counter(str(job["error_type"]) for job in jobs.values() if job["error_type"])
     if causes:
         print("why: " + ", ".join(f"{count} x {cause}" for cause, count in causes.most_common()))
-    if result.lost:
-        print(
-            f"lost in the memory of the printer that lost its power, though its network had taken them: "
-            f"{', '.join(f'No. {number}' for number in result.lost)}\n"
-            f"('written' is not 'on paper': proof of print, the next step, is to tell them apart)"
-        )
+    if result.unknown_on_paper:
+        print(f"unknown, and on paper: {', '.join(f'No. {number}' for number in result.unknown_on_paper)}")
     times = [_seconds(job["finished_at"]) - _seconds(job["created_at"]) for job in jobs.values()]
     shares = ", ".join(f"p{share:.0f} {telemetry.quantile(times, share / 100):.2f} s" for share in (50, 95, 99))
     print(f"from the request to the outcome: {shares}")
 
-    number = next(
-        number for number, job in sorted(told.items()) if job.outcome == "written" and number not in result.lost
-    )
+    number = min((number for number, job in told.items() if job.outcome == "confirmed"), default=0)
+    if number not in told:
+        raise Broken("no receipt has been confirmed")
     name = told[number].printer
     index = next(i for i, each in enumerate(reports[name]) if each["cut"] and number_on(each["text"]) == number)
     print(f"\nNo. {number} as it came out of {name}:\n")

@@ -58,7 +58,7 @@ class Stage:
             SERVICE_JWT_AUDIENCE=AUDIENCE,
             **telemetry,
         )
-        addresses = {name: f"tcp://127.0.0.1:{each.line()['port']}" for name, each in self.printers.items()}
+        ports = {name: each.line()["port"] for name, each in self.printers.items()}
         self.url = str(service.line()["url"])
         agents = [
             self._process(
@@ -69,7 +69,11 @@ class Stage:
                 AGENT_TOKEN=self.token("agent", branch),
                 AGENT_BRANCH=branch,
                 AGENT_NAME=f"{branch}-pc",
-                AGENT_PRINTERS=",".join(f"{name}={addresses[name]}" for name in PRINTERS if PRINTERS[name] == branch),
+                AGENT_PRINTERS=",".join(
+                    f"{name}=tcp://127.0.0.1:{port}?proof=process_id"
+                    for name, port in ports.items()
+                    if PRINTERS[name] == branch
+                ),
                 **telemetry,
             )
             for branch in sorted(set(PRINTERS.values()))

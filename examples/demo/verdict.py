@@ -9,35 +9,26 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the service says of one receipt; ``at`` is when it was settled, in seconds of any one clock."""
+    """What the service says of one receipt."""
 
     printer: str
     outcome: str
-    at: float
 
 
 @dataclass(slots=True)
 class Verdict:
-    """``wrong`` is what does not agree; ``lost`` are written receipts that died in a printer that lost its power."""
+    """``wrong`` is what does not agree; ``whole`` are the receipts on paper, by printer."""
 
     wrong: list[str] = field(default_factory=list)
-    lost: list[int] = field(default_factory=list)
     unknown_on_paper: list[int] = field(default_factory=list)
     whole: Counter[str] = field(default_factory=Counter)
 
 
-def judge(
-    told: Mapping[int, Told],
-    paper: Mapping[str, Iterable[int | None]],
-    power_cut: tuple[str, float, float],
-    counted: Mapping[str, int],
-) -> Verdict:
+def judge(told: Mapping[int, Told], paper: Mapping[str, Iterable[int | None]], counted: Mapping[str, int]) -> Verdict:
     """Compare ``told`` (by receipt number) with the whole receipts on ``paper`` (numbers by printer), and with metrics.
 
-    A *written* receipt is on paper once; a *failed* one is not; an *unknown* one may be. The exception that only
-    proof of print can remove: ``power_cut`` (a printer, and from when until when, in ``told``'s clock) destroys what
-    waited in the printer's memory, and receipts that were *written* then may be lost. ``counted`` is what the metrics
-    say, by outcome.
+    A *confirmed* or *written* receipt is on paper once; a *failed* one is not; an *unknown* one may be. ``counted`` is
+    what the metrics say, by outcome.
     """
     verdict = Verdict()
     seen: Counter[tuple[str, int]] = Counter()
@@ -50,7 +41,6 @@ def judge(
             seen[printer, number] += 1
             if number not in told or told[number].printer != printer:
                 verdict.wrong.append(f"{printer} has printed No. {number}, which it was not sent")
-    printer_cut, since, until = power_cut
     for number, job in sorted(told.items()):
         copies = seen[job.printer, number]
         if copies > 1:
@@ -60,10 +50,7 @@ def judge(
         elif job.outcome == "unknown" and copies:
             verdict.unknown_on_paper.append(number)
         elif job.outcome in ("written", "confirmed") and not copies:
-            if job.outcome == "written" and job.printer == printer_cut and since <= job.at <= until:
-                verdict.lost.append(number)
-            else:
-                verdict.wrong.append(f"No. {number} is said to be {job.outcome}, and is not on paper")
+            verdict.wrong.append(f"No. {number} is said to be {job.outcome}, and is not on paper")
         elif job.outcome not in ("written", "confirmed", "failed", "unknown"):
             verdict.wrong.append(f"No. {number} has no outcome: {job.outcome}")
     outcomes = Counter(job.outcome for job in told.values())

@@ -13,44 +13,38 @@ from examples.demo.telemetry import quantile
 from examples.demo.verdict import Told, judge
 from tests.examples.processes import ROOT
 
-CUT = ("bar", 10.0, 20.0)
-
 
 def told(**outcomes: str) -> dict[int, Told]:
-    return {int(key[1:]): Told("bar", outcome, 15.0) for key, outcome in outcomes.items()}
+    return {int(key[1:]): Told("bar", outcome) for key, outcome in outcomes.items()}
 
 
 def test_what_agrees() -> None:
-    jobs = {**told(n1="written", n2="failed", n3="unknown", n4="unknown"), 5: Told("kitchen", "confirmed", 1.0)}
+    jobs = {**told(n1="written", n2="failed", n3="unknown", n4="unknown"), 5: Told("kitchen", "confirmed")}
     counted = {"written": 1, "failed": 1, "unknown": 2, "confirmed": 1}
-    verdict = judge(jobs, {"bar": [1, 3], "kitchen": [5]}, CUT, counted)
+    verdict = judge(jobs, {"bar": [1, 3], "kitchen": [5]}, counted)
     assert verdict.wrong == []
     assert verdict.unknown_on_paper == [3]
     assert verdict.whole == {"bar": 2, "kitchen": 1}
-    assert judge(told(n1="written"), {"bar": []}, CUT, {"written": 1}).lost == [1]
 
 
 @pytest.mark.parametrize(
-    ("jobs", "paper", "cut", "counted"),
+    ("jobs", "paper", "counted"),
     [
-        (told(n1="written"), [], ("kitchen", 10.0, 20.0), {"written": 1}),  # another printer lost its power
-        (told(n1="written"), [], ("bar", 10.0, 14.0), {"written": 1}),  # it was written later
-        (told(n1="confirmed"), [], CUT, {"confirmed": 1}),
-        (told(n1="written"), [1, 1], CUT, {"written": 1}),
-        (told(n1="unknown"), [1, 1], CUT, {"unknown": 1}),
-        (told(n1="failed"), [1], CUT, {"failed": 1}),
-        (told(n1="written"), [1, 2], CUT, {"written": 1}),
-        (told(n1="written"), [1, None], CUT, {"written": 1}),
-        (told(n1="queued"), [], CUT, {"queued": 1}),
-        (told(n1="written"), [1], CUT, {"written": 2}),
-        (told(n1="written"), [1], CUT, {}),
-        (told(n1="written"), [1], CUT, {"written": 1, "failed": 1}),
+        (told(n1="written"), [], {"written": 1}),
+        (told(n1="confirmed"), [], {"confirmed": 1}),
+        (told(n1="written"), [1, 1], {"written": 1}),
+        (told(n1="unknown"), [1, 1], {"unknown": 1}),
+        (told(n1="failed"), [1], {"failed": 1}),
+        (told(n1="written"), [1, 2], {"written": 1}),
+        (told(n1="written"), [1, None], {"written": 1}),
+        (told(n1="queued"), [], {"queued": 1}),
+        (told(n1="written"), [1], {"written": 2}),
+        (told(n1="written"), [1], {}),
+        (told(n1="written"), [1], {"written": 1, "failed": 1}),
     ],
 )
-def test_what_does_not(
-    jobs: dict[int, Told], paper: list[int | None], cut: tuple[str, float, float], counted: dict[str, int]
-) -> None:
-    assert judge(jobs, {"bar": paper}, cut, counted).wrong
+def test_what_does_not(jobs: dict[int, Told], paper: list[int | None], counted: dict[str, int]) -> None:
+    assert judge(jobs, {"bar": paper}, counted).wrong
 
 
 def test_quantiles_are_by_nearest_rank() -> None:

@@ -43,7 +43,7 @@ def test_a_receipt_is_one_trace_under_one_correlation_id(
         ]
     }
     with service(**exporting(otlp_sink)) as till:
-        address = f"tcp://127.0.0.1:{printer.port}"
+        address = f"tcp://127.0.0.1:{printer.port}?proof=process_id"
         with agent(till.url, {"mitte-kitchen": address}, **exporting(otlp_sink)) as desktop:
             headers = {"Authorization": f"Bearer {token()}"}
             with connect(till.websocket + "/ws/client", additional_headers=headers) as client:
@@ -61,8 +61,8 @@ def test_a_receipt_is_one_trace_under_one_correlation_id(
                 while not events or events[-1]["outcome"] is None:
                     events.append(json.loads(client.recv(timeout=10)))
             ended = till.ended(job["id"])
-            assert (ended["outcome"], ended["error_type"], ended["partial"]) == ("written", None, False)
-            assert [event["state"] for event in events] == ["queued", "dispatched", "written"]
+            assert (ended["outcome"], ended["error_type"], ended["partial"]) == ("confirmed", None, False)
+            assert [event["state"] for event in events] == ["queued", "dispatched", "confirmed"]
             for event in events:
                 assert TRACE in event["traceparent"]
                 assert "order-4711" in event["baggage"]
@@ -114,7 +114,7 @@ def test_a_receipt_is_one_trace_under_one_correlation_id(
     [count] = [
         point
         for point in otlp_sink.metrics
-        if point.name == "printer.jobs" and point.attributes["printer.job.outcome"] == "written"
+        if point.name == "printer.jobs" and point.attributes["printer.job.outcome"] == "confirmed"
     ][-1:]
     assert count.value == 1
     assert count.attributes["printer.job.kind"] == "kitchen"

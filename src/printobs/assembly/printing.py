@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import Token
 from types import TracebackType
-from typing import Final, ParamSpec, Self, TypeVar
+from typing import Final, Literal, ParamSpec, Self, TypeVar
 
 from opentelemetry import context
 from opentelemetry.context import Context
@@ -20,6 +21,7 @@ from printobs.core.guard import Guard
 from printobs.signals import passive, printers
 from printobs.signals.jobs import Job
 from printobs.signals.printers import Printer
+from printobs.signals.proof import KINDS
 from printobs.signals.transport import Transport, watch_class
 
 P = ParamSpec("P")
@@ -38,15 +40,23 @@ class PrintJobFailed(Exception):  # noqa: N818 - reads as what happened
         self.error_type = error_type
 
 
-def register(printer: T, *, name: str, branch: str = "") -> T:
+def register(printer: T, *, name: str, branch: str = "", proof: Literal["process_id"] | None = None) -> T:
     """Give ``printer`` the labels of its metrics and spans; gives the same object back.
 
+    ``proof="process_id"``: it answers GS ( H (Epson's TM series does, many clones do not). Its jobs then ask it before
+    the first byte whether it is ready, wait for paper or a closed cover within their time-out, and are *confirmed*
+    when it has answered after the cut; without an answer they are *unknown*. A driver that only writes proves nothing.
+
     ``printer`` is a python-escpos driver, or anything with ``write(bytes)`` and ``read(timeout) -> bytes``. Raises
-    TypeError for anything else, and ValueError for an empty name.
+    TypeError for anything else, and ValueError for an empty name or an unknown proof.
     """
+    if proof is not None and proof not in KINDS:
+        raise ValueError(f"proof is one of {', '.join(KINDS)}, not {proof!r}")
     if not name:
         raise ValueError("a printer's name must not be empty: it is what its metrics are found by")
-    _printer(printer).rename(name, branch)
+    known = _printer(printer)
+    known.rename(name, branch)
+    known.proof = proof or ""
     return printer
 
 
@@ -55,7 +65,9 @@ def print_job(
 ) -> PrintJob:
     """One print job, as ``with print_job(…) as job:`` or ``async with``.
 
-    Leaving waits until the last byte has left this host, for ``timeout`` seconds from the start at most.
+    Leaving waits until the last byte has left this host, or for proof where the printer is registered with it, for
+    ``timeout`` seconds from the start at most. Entering (or `PrintJob.run`) raises PrintJobFailed where such a printer
+    is not ready in time, and what the driver raises where it cannot be reached: it has been sent nothing then.
     ``correlation_id`` is used if it is well formed; without it the current one is, or a new one. In a ``with``, jobs
     of one printer from several threads wait for each other. Raises TypeError for what is no printer, ValueError for a
     ``timeout`` that is not positive.
@@ -81,7 +93,26 @@ def _printer(target: object) -> Printer:
     watch_class(type(target), lambda each: printers.known.get(id(each)))
     printer = printers.know(target, type(target).__name__.lower(), lambda each: getattr(each, "socket", None))
     printer.silent = True
+    printer.reach = _TransportChannel
     return printer
+
+
+class _TransportChannel:
+    """A `Transport` as a channel; its methods as they are, without the counting."""
+
+    def __init__(self, target: Transport) -> None:
+        self._write = inspect.unwrap(type(target).write).__get__(target)
+        self._read = inspect.unwrap(type(target).read).__get__(target)
+
+    def write(self, data: bytes, timeout: float) -> None:
+        self._write(data)
+
+    def read(self, timeout: float) -> bytes:
+        data: bytes = self._read(timeout)
+        return data
+
+    def drain(self, timeout: float) -> None:
+        """Only its owner knows how it is closed."""
 
 
 class PrintJob:
@@ -93,6 +124,7 @@ class PrintJob:
         self._job: Job | None = None
         self._token: Token[Context] | None = None
         self._outer: Job | None = None
+        self._prepared = False
 
     # -- what it says ------------------------------------------------------------------------------------------------
 
@@ -161,7 +193,20 @@ class PrintJob:
                 self._printer.waiting.add(-1)
             job.waited(clock.monotonic() - asked)
         self._take()
+        try:
+            self._prepare()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         return self
+
+    def _prepare(self) -> None:
+        if self._prepared:
+            return
+        self._prepared = True
+        trouble = self._begun.prepare()
+        if trouble is not None:
+            raise PrintJobFailed(Outcome.FAILED, trouble.value)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -215,6 +260,7 @@ class PrintJob:
             with self._printer.turn:
                 self._take()
                 try:
+                    self._prepare()
                     return function(*args, **kwargs)
                 finally:
                     self._give_back()

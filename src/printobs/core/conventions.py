@@ -28,6 +28,7 @@ JOB_OUTCOME: Final = "printer.job.outcome"
 JOB_STAGE: Final = "printer.job.stage"
 JOB_PASSIVE: Final = "printer.job.passive"  # spans only: found by itself, without print_job()
 JOB_PARTIAL: Final = "printer.job.partial"  # spans only: some bytes of a failed job left this host
+JOB_WINDOW: Final = "printer.job.window"  # spans only: where the doubt of an unknown job lies
 JOB_BYTES: Final = "printer.job.size"  # spans only
 DRIVER: Final = "printer.driver"  # spans only: the driver's class
 
@@ -64,6 +65,16 @@ class Stage(StrEnum):
     CONNECT = "connect"
     WRITE = "write"
     CONFIRM = "confirm"
+
+
+class Window(StrEnum):
+    """Between which two events an *unknown* job got lost from sight."""
+
+    WRITING = "writing"  # something was written after a failure: the caller may have sent it all again
+    ARRIVING = "arriving"  # from the last byte to its acknowledgement by the printer's network interface
+    PRINTING = "printing"  # from the last byte to the printer's response
+    APPLICATION = "application"  # the caller's code raised after the cut
+    UNSEEN = "unseen"  # nothing was written in a way that is watched
 
 
 class JobError(StrEnum):

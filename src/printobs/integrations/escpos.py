@@ -21,14 +21,17 @@ from printobs.core import clock, conventions
 from printobs.core.conventions import ERROR_TYPE, JobError, Stage
 from printobs.core.guard import Guard
 from printobs.core.telemetry import Telemetry
+from printobs.integrations.escpos_channels import channel
 from printobs.signals import job_errors, passive, printers
 from printobs.signals.printers import Printer
+from printobs.signals.proof import Channel
 from printobs.signals.transport import watched_read, watched_write
 
 Function = Callable[..., Any]
 
 _guard: Final = Guard("watching a printer")
 _MARK: Final = "_printobs_watched"
+_DRAIN: Final = 1.0  # seconds that a printer has to take what was sent before its connection is closed
 
 _patches: Final[list[tuple[weakref.ref[Any], str, object, object]]] = []  # class, name, theirs (or _ABSENT), ours
 _ABSENT: Final = object()
@@ -77,6 +80,7 @@ def attach(target: Escpos) -> Printer:
 
 def _know(target: Any) -> Printer:
     printer = printers.know(target, _name(target), _device)
+    printer.reach = _reach
     # What is rendered into memory is replayed elsewhere.
     printer.silent = any(cls.__name__ == "Dummy" for cls in type(target).__mro__)
     return printer
@@ -84,6 +88,11 @@ def _know(target: Any) -> Printer:
 
 def _device(target: Any) -> object:
     return getattr(target, "_device", None) or None
+
+
+def _reach(target: Any) -> Channel | None:
+    device = target.device  # opens it, as the first write would
+    return None if device is None else channel(target, device)
 
 
 def _name(target: Any) -> str:
@@ -205,6 +214,9 @@ def _watched_close(original: Function) -> Function:
                     passive.finish(printer)
                 else:
                     printer.job.confirm()
+        if printer is not None and printer.conversation is not None:
+            with _guard:
+                printer.conversation.drain(_DRAIN)
         return original(self, *args, **kwargs)
 
     return close

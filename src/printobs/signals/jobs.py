@@ -23,17 +23,23 @@ from printobs.core.conventions import (
     JOB_PARTIAL,
     JOB_PASSIVE,
     JOB_STAGE,
+    JOB_WINDOW,
     JobError,
     Outcome,
     Stage,
+    Window,
 )
-from printobs.core.guard import Guard
-from printobs.signals import acknowledgement, correlation, job_errors
+from printobs.core.guard import Guard, swallow
+from printobs.signals import acknowledgement, correlation, job_errors, proof
 
 if TYPE_CHECKING:
     from printobs.signals.printers import Printer
+    from printobs.signals.proof import Conversation
 
 _guard: Final = Guard("recording a print job")
+
+# Of its time-out a job keeps a third for being printed, and never more than so many seconds.
+_FOR_PRINTING: Final = 5.0
 
 # GS V, ESC i, ESC m (ESC/POS Command Reference, "Mechanism control commands").
 CUTS: Final = (b"\x1dV", b"\x1bi", b"\x1bm")
@@ -57,9 +63,11 @@ class Job:
         "_failure",
         "_incomplete",
         "_parts",
+        "_proved",
         "_queued",
         "_span",
         "_started",
+        "_window",
         "after_failure",
         "correlation_id",
         "deadline",
@@ -104,6 +112,8 @@ class Job:
         self._connecting = False  # the failure was one to connect: mended by the next attempt that succeeds
         self._incomplete = False
         self._queued = 0.0
+        self._proved = False
+        self._window: Window | None = None
         self._ended = False
         self._ending = threading.Lock()
         self._parts: list[tuple[Stage, float, float, JobError | None]] = []
@@ -172,18 +182,83 @@ class Job:
         """The caller's own code raised before the job was whole, whatever is written after it."""
         self._incomplete = True
 
+    # -- before the first byte --------------------------------------------------------------------------------------
+
+    def prepare(self) -> JobError | None:
+        """Wait until the printer is ready, where it is registered for proof; why it is not, by the time-out.
+
+        A receipt that is sent to a printer without paper comes out hours later, so that it gets nothing. A printer
+        that does not answer is taken for ready: a question must never keep a receipt from being printed. Raises what
+        the driver raises when it cannot connect.
+        """
+        if not self.printer.proof:
+            return None
+        conversation = self.printer.converse()
+        if conversation is None:
+            return None
+        left = self.deadline - clock.monotonic()
+        until = self.deadline - min(_FOR_PRINTING, left / 3)
+        reopened = False
+        trouble: JobError | None = None
+        while True:
+            try:
+                state = conversation.status(until)
+            except OSError:
+                if reopened:
+                    return None
+                # A connection that died since the last job: its first write would vanish.
+                reopened = True
+                conversation = self.printer.converse(reopen=True)
+                if conversation is None:
+                    return None
+                continue
+            except Exception as error:
+                swallow("asking a printer whether it is ready", error)
+                return None
+            if state is not None:
+                trouble = state.trouble
+            if trouble is None:
+                return None
+            if clock.monotonic() >= until:
+                self._failure = trouble
+                return trouble
+            proof.pause(until)
+
     # -- the end -----------------------------------------------------------------------------------------------------
 
     def confirm(self) -> None:
         """Wait until the last byte has left this host, by the deadline at most."""
-        if self._failure is not None or not self.size:
+        if self._failure is not None or not self.size or self._proved:
             return
         began = clock.monotonic()
+        conversation = self.printer.conversation if self.printer.proof and cuts(self.message) else None
+        if conversation is not None:
+            self._prove(conversation, began)
+            return
         failure = acknowledgement.wait_acknowledged(self.printer.device(), self.deadline)
         self._parts.append((Stage.CONFIRM, began, clock.monotonic(), failure))
         if failure is not None:
             self._failure = failure
             self.after_failure = True  # all was written: whether it arrived is in doubt
+            self._window = Window.ARRIVING
+
+    def _prove(self, conversation: Conversation, began: float) -> None:
+        failure: JobError | None = None
+        try:
+            self._proved = conversation.prove(self.deadline)
+            if not self._proved:
+                failure = conversation.state.trouble or JobError.TIMEOUT
+        except OSError as error:
+            failure = job_errors.classify(error, Stage.CONFIRM)
+            failure = JobError.TIMEOUT if failure is JobError.WRITE_TIMEOUT else failure
+        except Exception as error:
+            swallow("asking a printer for proof", error)
+            failure = JobError.OTHER
+        self._parts.append((Stage.CONFIRM, began, clock.monotonic(), failure))
+        if failure is not None:
+            self._failure = failure
+            self.after_failure = True
+            self._window = Window.PRINTING
 
     def end(self, error: BaseException | None = None) -> None:
         """Settle the outcome and record it; twice is once; never raises."""
@@ -203,13 +278,15 @@ class Job:
             # In doubt where something was written after the failure: the caller may have sent it all again.
             self.outcome = Outcome.UNKNOWN if self.after_failure else Outcome.FAILED
             self.error_type = self._failure.value
+            self._window = self._window or Window.WRITING
         elif error is not None or self._incomplete:
             # Raised after the cut: the receipt may be whole.
             self.outcome = Outcome.UNKNOWN if whole else Outcome.FAILED
             raised = error is None or isinstance(error, Exception)
             self.error_type = (JobError.APPLICATION if raised else JobError.CANCELLED).value
+            self._window = Window.APPLICATION
         elif self.size:
-            self.outcome = Outcome.WRITTEN
+            self.outcome = Outcome.CONFIRMED if self._proved else Outcome.WRITTEN
         # Nothing seen and nothing raised: it may have gone a way that is not watched.
         self.partial = self.outcome is Outcome.FAILED and self.size > 0
 
@@ -231,6 +308,7 @@ class Job:
         self._span.set_attributes(
             {JOB_OUTCOME: self.outcome.value, JOB_BYTES: self.size, **failed}
             | ({JOB_PARTIAL: True} if self.partial else {})
+            | ({JOB_WINDOW: (self._window or Window.UNSEEN).value} if self.outcome is Outcome.UNKNOWN else {})
         )
         if self.outcome not in (Outcome.WRITTEN, Outcome.CONFIRMED):
             self._span.set_status(StatusCode.ERROR)

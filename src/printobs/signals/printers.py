@@ -15,6 +15,7 @@ from printobs.core.attributes import Bounded, clean
 from printobs.core.conventions import BRANCH, PRINTER
 from printobs.core.telemetry import Telemetry
 from printobs.signals.jobs import Job
+from printobs.signals.proof import Channel, Conversation
 
 _names: Final = Bounded(500)
 _branches: Final = Bounded(500)
@@ -31,6 +32,10 @@ class Printer:
             self.attributes[BRANCH] = _branches(branch)
         self.driver = clean(type(target).__qualname__)
         self.registered = False
+        self.proof = ""  # how it proves that it has printed; empty: it does not
+        # Opens its connection; gives its channel where it has two directions.
+        self.reach: Callable[[Any], Channel | None] = lambda _: None
+        self._conversation: tuple[object, Conversation] | None = None
         self.job: Job | None = None
         self.inside = 0  # the thread that is inside a write: a driver's write may call its base class's
         self.connecting = 0.0  # seconds that this write spent in opening the connection
@@ -55,6 +60,31 @@ class Printer:
         self.sent = io.cell({**self.attributes, conventions.IO_DIRECTION: conventions.Direction.TRANSMIT.value})
         self.received = io.cell({**self.attributes, conventions.IO_DIRECTION: conventions.Direction.RECEIVE.value})
         self.waiting = bound.instruments.cells(conventions.PRINTER_QUEUE_LENGTH).cell(self.attributes)
+
+    def converse(self, *, reopen: bool = False) -> Conversation | None:
+        """The conversation on its connection, which is opened if it is not; ``None`` where it only takes bytes.
+
+        Raises what the driver raises when it cannot connect.
+        """
+        target = self._target()
+        if target is None:
+            return None
+        if reopen:
+            target.close()  # type: ignore[attr-defined]
+        channel = self.reach(target)
+        device = self.device() or target
+        if channel is None:
+            return None
+        if self._conversation is None or self._conversation[0] is not device:
+            self._conversation = device, Conversation(channel)
+        return self._conversation[1]
+
+    @property
+    def conversation(self) -> Conversation | None:
+        """The conversation on the connection that is open, if there is one already."""
+        if self._conversation is None or self._conversation[0] is not (self.device() or self._target()):
+            return None
+        return self._conversation[1]
 
     def rename(self, name: str, branch: str) -> None:
         """Give it the labels that its user has chosen."""
@@ -84,7 +114,7 @@ class Printer:
 known: Final[dict[int, Printer]] = {}
 
 
-def _forget(key: int, _gone: object) -> None:
+def _forget(key: int, _gone: object, known: dict[int, Printer] = known) -> None:  # also when the process ends
     printer = known.pop(key, None)
     if printer is not None:
         printer.forgotten()

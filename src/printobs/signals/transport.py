@@ -94,9 +94,17 @@ def watched_read(original: Callable[..., Any], find: Callable[[object], Printer 
 
     @functools.wraps(original)
     def read(self: Any, *args: Any, **kwargs: Any) -> Any:
-        result = original(self, *args, **kwargs)
+        printer = None
         with _guard:
             printer = find(self)
+            conversation = None if printer is None else printer.conversation
+            if conversation is not None and conversation.unread:
+                # It came while we listened, and is the application's.
+                kept = bytes(conversation.unread[:16])
+                del conversation.unread[:16]
+                return kept
+        result = original(self, *args, **kwargs)
+        with _guard:
             if printer is not None and result:
                 printer.received.add(len(result))
         return result

@@ -1,0 +1,323 @@
+"""Proof of print: *confirmed* is only ever said of what is on paper, and *failed* of what is not."""
+
+import asyncio
+import contextlib
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from escpos.printer import File, Network
+
+from printobs.assembly.printing import PrintJob, PrintJobFailed, print_job, register
+from printobs.core.conventions import Outcome
+from printobs.integrations import escpos
+from printobs.signals.transport import unwatch_classes
+from printobs.testing.virtual_printer import VirtualPrinter
+from tests.conftest import Sdk
+
+# python-escpos leaves the socket of a failed attempt to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+Printers = Callable[..., VirtualPrinter]
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> Iterator[None]:
+    yield
+    escpos.uninstrument()
+    unwatch_classes()
+
+
+def proving(paper: VirtualPrinter, name: str = "kitchen") -> Network:
+    return register(Network("127.0.0.1", paper.port, timeout=5), name=name, branch="mitte", proof="process_id")
+
+
+def ticket(printer: Any, text: str = "2 x Ramen\n") -> None:
+    printer.text(text)
+    printer.cut()
+
+
+def printed(printer: Any, timeout: float = 5.0, text: str = "2 x Ramen\n") -> PrintJob:
+    with print_job(printer, timeout=timeout) as job:
+        ticket(printer, text)
+    return job
+
+
+def test_every_job_of_a_healthy_printer_is_confirmed(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers(speed=5000.0)
+    kitchen = proving(paper)
+    for number in range(30):
+        job = printed(kitchen, text=f"No. {number}\n")
+        assert (job.outcome, job.error_type) == (Outcome.CONFIRMED, None)
+        # Not before it is on paper: no waiting here.
+        assert paper.receipts[-1].lines[0] == f"No. {number}"
+    kitchen.close()
+    assert len(paper.receipts) == 30
+    assert sdk.value("printer.jobs", printer__job__outcome="confirmed") == 30
+
+
+def test_the_jobs_bytes_are_untouched_and_all_of_them_on_paper(sdk: Sdk, virtual_printers: Printers) -> None:
+    papers = virtual_printers(), virtual_printers()
+    bare = Network("127.0.0.1", papers[0].port)
+    ticket(bare, "long " * 2000)
+    bare.close()
+    kitchen = proving(papers[1])
+    assert printed(kitchen, text="long " * 2000).outcome is Outcome.CONFIRMED
+    kitchen.close()
+    assert papers[0].wait_for_receipts(1)[0].raw in papers[1].received
+    assert papers[0].receipts[0].text == papers[1].receipts[0].text
+
+
+@pytest.mark.parametrize("process_id", [False, "text"])
+def test_a_clone_that_does_not_answer_is_unknown_and_never_failed(
+    sdk: Sdk, virtual_printers: Printers, process_id: Any
+) -> None:
+    kitchen = proving(virtual_printers(process_id=process_id))
+    began = time.monotonic()
+    job = printed(kitchen, timeout=1.5)
+    assert (job.outcome, job.error_type) == (Outcome.UNKNOWN, "timeout")
+    assert time.monotonic() - began < 3
+    kitchen.close()
+    assert (sdk.span("print job").attributes or {})["printer.job.window"] == "printing"
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [("paper_out", "paper_end"), ("cover_open", "cover_open"), ("offline", "offline"), ("cutter_error", "cutter"),
+     ("unrecoverable_error", "unrecoverable"), ("mechanical_error", "mechanical")],
+)  # fmt: skip
+def test_a_printer_that_is_not_ready_gets_nothing(sdk: Sdk, virtual_printers: Printers, fault: str, error: str) -> None:
+    paper = virtual_printers()
+    kitchen = proving(paper)
+    getattr(paper, fault)()
+    with pytest.raises(PrintJobFailed) as failed:
+        printed(kitchen, timeout=1.5)
+    assert (failed.value.outcome, failed.value.error_type) == (Outcome.FAILED, error)
+    kitchen.close()
+    assert b"Ramen" not in paper.received
+    assert sdk.value("printer.jobs", printer__job__outcome="failed", error__type=error) == 1
+
+
+def test_a_job_waits_for_paper(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers()
+    kitchen = proving(paper)
+    paper.paper_out()
+    timer = threading.Timer(0.7, paper.paper_in)
+    timer.start()
+    assert printed(kitchen, timeout=10).outcome is Outcome.CONFIRMED
+    timer.join()
+    kitchen.close()
+    assert len(paper.receipts) == 1
+
+
+def test_paper_that_ends_in_the_middle_is_unknown_and_says_why(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers()
+    kitchen = proving(paper)
+    paper.paper_out(after_dots=100)
+    job = printed(kitchen, timeout=3, text="line\n" * 40)
+    assert (job.outcome, job.error_type) == (Outcome.UNKNOWN, "paper_end")
+    kitchen.close()
+
+
+def test_power_that_is_lost_before_it_is_printed_is_unknown(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers(speed=20.0)
+    kitchen = proving(paper)
+    timer = threading.Timer(0.5, paper.power_off)
+    timer.start()
+    job = printed(kitchen)
+    timer.join()
+    assert (job.outcome, job.error_type) == (Outcome.UNKNOWN, "reset")
+    assert not any(receipt.cut for receipt in paper.receipts)
+
+
+def test_a_printer_that_was_switched_off_and_on_has_lost_the_job(sdk: Sdk) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def play() -> None:
+            connection, _ = server.accept()
+            with connection:
+                received = b""
+                while b"\x1d(H" not in received:
+                    received += (data := connection.recv(4096))
+                    connection.sendall(b"".join({1: b"\x12"}.get(n, b"\x12") for n in range(data.count(b"\x10\x04"))))
+                connection.sendall(b";1\0")
+                nonce = received[received.index(b"\x1d(H") + 7 :][:4]
+                connection.sendall(b'7"' + nonce + b"\0")  # too late: what it held is gone
+                connection.recv(4096)
+
+        thread = threading.Thread(target=play, daemon=True)
+        thread.start()
+        kitchen = register(Network("127.0.0.1", server.getsockname()[1]), name="kitchen", proof="process_id")
+        job = printed(kitchen, timeout=4)
+        kitchen.close()
+        thread.join(5)
+    assert (job.outcome, job.error_type) == (Outcome.UNKNOWN, "reset")
+
+
+def test_the_answer_to_another_job_proves_nothing(sdk: Sdk) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def play() -> None:
+            connection, _ = server.accept()
+            with connection:
+                while data := connection.recv(4096):
+                    connection.sendall(b"\x12" * data.count(b"\x10\x04"))
+                    if b"\x1d(H" in data:
+                        connection.sendall(b'7"QQQQ\0')
+
+        thread = threading.Thread(target=play, daemon=True)
+        thread.start()
+        kitchen = register(Network("127.0.0.1", server.getsockname()[1]), name="kitchen", proof="process_id")
+        job = printed(kitchen, timeout=1.5)
+        kitchen.close()
+        thread.join(5)
+    assert (job.outcome, job.error_type) == (Outcome.UNKNOWN, "timeout")
+
+
+def test_a_mute_or_babbling_printer_still_prints(sdk: Sdk, virtual_printers: Printers) -> None:
+    for fault in ("mute", "garbage_replies"):
+        paper = virtual_printers()
+        getattr(paper, fault)()
+        kitchen = proving(paper)
+        assert printed(kitchen, timeout=2.5).outcome is Outcome.UNKNOWN
+        kitchen.close()
+        assert paper.wait_for_receipts(1)[0].lines[0] == "2 x Ramen"
+
+
+def test_a_connection_that_died_between_two_jobs_is_made_anew(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers()
+    kitchen = proving(paper)
+    assert printed(kitchen).outcome is Outcome.CONFIRMED
+    paper.power_off()
+    paper.power_on()
+    assert printed(kitchen).outcome is Outcome.CONFIRMED
+    kitchen.close()
+    assert len(paper.receipts) == 2
+
+
+def test_what_the_application_asks_is_answered_as_ever(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers()
+    bare = Network("127.0.0.1", paper.port, timeout=5)
+    expected = bare.is_online(), bare.paper_status()
+    bare.close()
+    kitchen = proving(paper)
+    assert (kitchen.is_online(), kitchen.paper_status()) == expected
+    with print_job(kitchen, timeout=5) as job:
+        assert (kitchen.is_online(), kitchen.paper_status()) == expected
+        ticket(kitchen)
+        kitchen._raw(b"\x10\x04\x04")  # and its answer is read after the job
+    assert job.outcome is Outcome.WRITTEN  # it did not end with its cut
+    assert kitchen._read() == b"\x12"
+    with print_job(kitchen, timeout=5) as job:
+        kitchen._raw(b"\x1dr\x01")
+        ticket(kitchen)
+    assert job.outcome is Outcome.CONFIRMED
+    assert kitchen._read() == b"\x00"
+    assert (kitchen.is_online(), kitchen.paper_status()) == expected
+    kitchen.close()
+
+
+def test_a_driver_that_only_writes_ends_as_written(sdk: Sdk, tmp_path: Any) -> None:
+    printer = register(File(str(tmp_path / "printer")), name="file", proof="process_id")
+    assert printed(printer).outcome is Outcome.WRITTEN
+    printer.close()
+
+
+def test_any_transport_can_prove(sdk: Sdk, virtual_printers: Printers) -> None:
+    class Wire:
+        def __init__(self, port: int) -> None:
+            self.socket = socket.create_connection(("127.0.0.1", port))
+
+        def write(self, data: bytes) -> None:
+            self.socket.sendall(data)
+
+        def read(self, timeout: float) -> bytes:
+            self.socket.settimeout(max(0.001, timeout))
+            try:
+                return self.socket.recv(100)
+            except TimeoutError:
+                return b""
+
+    wire = register(Wire(virtual_printers().port), name="bar", proof="process_id")
+    with print_job(wire, timeout=5) as job:
+        wire.write(b"2 x Ramen\n\x1dV\x00")
+    assert job.outcome is Outcome.CONFIRMED
+    wire.socket.close()
+
+
+def test_on_an_event_loop(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers()
+    kitchen = proving(paper)
+
+    async def go(seconds: float) -> PrintJob:
+        async with print_job(kitchen, timeout=seconds) as job:
+            await job.run(ticket, kitchen)
+        return job
+
+    assert asyncio.run(go(5)).outcome is Outcome.CONFIRMED
+    paper.cover_open()
+    with pytest.raises(PrintJobFailed, match="cover_open"):
+        asyncio.run(go(1))
+    assert sdk.value("printer.jobs", error__type="cover_open") == 1
+    kitchen.close()
+    assert len(paper.receipts) == 1
+
+
+def test_an_unknown_proof_is_named() -> None:
+    with pytest.raises(ValueError, match="process_id"):
+        register(Network("127.0.0.1"), name="kitchen", proof="crystal ball")  # type: ignore[arg-type]
+
+
+FAULTS: dict[str, Callable[[VirtualPrinter, random.Random], None]] = {
+    "none": lambda paper, chance: None,
+    "paper out": lambda paper, chance: paper.paper_out(after_dots=chance.randint(0, 300)),
+    "power": lambda paper, chance: paper.power_off_at(chance.randint(1, 400)),
+    "reset": lambda paper, chance: paper.reset_at(chance.randint(1, 400)),
+    "cover": lambda paper, chance: paper.cover_open(),
+    "cutter": lambda paper, chance: paper.cutter_error(at_next_cut=True),
+    "mute": lambda paper, chance: paper.mute(),
+    "garbage": lambda paper, chance: paper.garbage_replies(),
+}
+
+
+def round_of(seed: int) -> tuple[str, Outcome]:
+    """A printer of its own, a fault at a random place, a job, and what is on paper in the end."""
+    chance = random.Random(seed)
+    fault, text = chance.choice(list(FAULTS)), f"No. {seed}\n" + "x" * chance.randint(0, 300) + "\n"
+    with VirtualPrinter(speed=chance.choice([None, 20000.0])) as paper:
+
+        def copies() -> int:
+            return sum(each.cut and each.lines[:1] == (f"No. {seed}",) for each in paper.receipts)
+
+        FAULTS[fault](paper, chance)
+        kitchen = proving(paper)
+        job = print_job(kitchen, timeout=2.0)
+        with contextlib.suppress(Exception), job:
+            ticket(kitchen, text)
+        assert job.outcome is not Outcome.CONFIRMED or copies() == 1, (seed, fault)
+        with contextlib.suppress(Exception):
+            kitchen.close()
+        # What has failed never comes out, not even when the printer is well again.
+        paper.paper_in()
+        paper.cover_close()
+        paper.recover()
+        time.sleep(0.05)
+        assert copies() <= (0 if job.outcome is Outcome.FAILED else 1), (seed, fault, job.error_type)
+    return fault, job.outcome
+
+
+def test_under_random_faults_nothing_false_is_said(sdk: Sdk) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        said = list(pool.map(round_of, range(300)))
+    assert {outcome for fault, outcome in said if fault == "none"} == {Outcome.CONFIRMED}
+    assert {outcome for _, outcome in said} == {Outcome.CONFIRMED, Outcome.UNKNOWN, Outcome.FAILED}
+    for span in sdk.spans("print job"):
+        attributes = span.attributes or {}
+        assert ("printer.job.window" in attributes) == (attributes["printer.job.outcome"] == "unknown")
