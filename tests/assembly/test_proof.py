@@ -270,6 +270,22 @@ def test_on_an_event_loop(sdk: Sdk, virtual_printers: Printers) -> None:
     assert len(paper.receipts) == 1
 
 
+def test_a_job_ends_within_its_time_out_whatever_the_driver_waits(sdk: Sdk) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # takes the connection, and reads nothing
+        printer = register(Network("127.0.0.1", deaf.getsockname()[1], timeout=60), name="deaf")
+        began = time.monotonic()
+        with pytest.raises(TimeoutError), print_job(printer, timeout=1) as job:
+            assert printer.timeout <= 1
+            for _ in range(500):
+                printer._raw(b"x" * 100_000)
+        assert time.monotonic() - began < 4
+        assert (job.outcome, job.error_type) == (Outcome.FAILED, "write_timeout")
+        assert printer.timeout == 60
+        assert isinstance(printer.device, socket.socket)
+        assert printer.device.gettimeout() == 60
+        printer.close()
+
+
 def test_an_unknown_proof_is_named() -> None:
     with pytest.raises(ValueError, match="process_id"):
         register(Network("127.0.0.1"), name="kitchen", proof="crystal ball")  # type: ignore[arg-type]

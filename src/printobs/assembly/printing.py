@@ -115,6 +115,10 @@ class _TransportChannel:
         """Only its owner knows how it is closed."""
 
 
+def _nothing() -> None:
+    """Nothing to undo."""
+
+
 class PrintJob:
     """A print job and, once its block is left, how it ended. Made by `print_job`; used once."""
 
@@ -125,6 +129,7 @@ class PrintJob:
         self._token: Token[Context] | None = None
         self._outer: Job | None = None
         self._prepared = False
+        self._unlimit: Callable[[], None] = _nothing
 
     # -- what it says ------------------------------------------------------------------------------------------------
 
@@ -221,9 +226,13 @@ class PrintJob:
     def _take(self) -> None:
         passive.finish(self._printer)
         self._outer, self._printer.job = self._printer.job, self._job
+        with _guard:
+            self._unlimit = self._printer.limited(self._begun.deadline - clock.monotonic())
 
     def _give_back(self) -> None:
         self._printer.job, self._outer = self._outer, None
+        with _guard:
+            self._unlimit()
 
     def _settle(self, error: BaseException | None) -> None:
         job = self._begun

@@ -21,7 +21,7 @@ from printobs.core import clock, conventions
 from printobs.core.conventions import ERROR_TYPE, JobError, Stage
 from printobs.core.guard import Guard
 from printobs.core.telemetry import Telemetry
-from printobs.integrations.escpos_channels import channel
+from printobs.integrations.escpos_channels import channel, limit
 from printobs.signals import job_errors, passive, printers
 from printobs.signals.printers import Printer
 from printobs.signals.proof import Channel
@@ -81,6 +81,7 @@ def attach(target: Escpos) -> Printer:
 def _know(target: Any) -> Printer:
     printer = printers.know(target, _name(target), _device)
     printer.reach = _reach
+    printer.limit = limit
     # What is rendered into memory is replayed elsewhere.
     printer.silent = any(cls.__name__ == "Dummy" for cls in type(target).__mro__)
     return printer

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 from printobs.signals.proof import Channel
 
 
-class _Socket:
+class SocketChannel:
+    """A connected TCP socket; its time-out is given back as it was."""
+
     def __init__(self, device: socket.socket) -> None:
         self._device = device
 
     def write(self, data: bytes, timeout: float) -> None:
+        """Send all of ``data``."""
         theirs = self._device.gettimeout()
         self._device.settimeout(max(0.001, timeout))
         try:
@@ -22,6 +27,7 @@ class _Socket:
             self._device.settimeout(theirs)
 
     def read(self, timeout: float) -> bytes:
+        """What comes first."""
         theirs = self._device.gettimeout()
         self._device.settimeout(max(0.0, timeout))
         try:
@@ -35,6 +41,7 @@ class _Socket:
         return data
 
     def drain(self, timeout: float) -> None:
+        """Send no more, and read until the printer has closed its side."""
         until = time.monotonic() + timeout
         try:
             self._device.shutdown(socket.SHUT_WR)
@@ -89,9 +96,40 @@ class _Usb:
 def channel(target: Any, device: object) -> Channel | None:
     """The channel of an open driver; ``None`` for one that only writes (File, LP, CupsPrinter, Win32Raw, Dummy)."""
     if isinstance(device, socket.socket):
-        return _Socket(device)
+        return SocketChannel(device)
     if hasattr(device, "in_waiting"):
         return _Serial(device)
     if hasattr(target, "in_ep"):
         return _Usb(device, target)
     return None
+
+
+def limit(target: Any, seconds: float) -> Callable[[], None]:
+    """Let no call of the driver last longer than ``seconds``; gives what undoes that.
+
+    python-escpos waits 60 s on a network, and for ever on a serial port and on USB. A serial port that is opened later
+    is not limited: its driver has no such setting.
+    """
+    device: Any = getattr(target, "_device", None)
+    theirs: Any = getattr(target, "timeout", None)
+    if hasattr(target, "in_ep"):  # USB: milliseconds, 0 for ever
+        target.timeout = min(theirs or math.inf, max(1, int(seconds * 1000)))
+        return lambda: setattr(target, "timeout", theirs)
+    if hasattr(device, "in_waiting"):
+        patience, device.write_timeout = device.write_timeout, max(0.001, seconds)
+        return lambda: setattr(device, "write_timeout", patience)
+    if not hasattr(target, "host") or isinstance(theirs, bool) or not isinstance(theirs, float | int | None):
+        return lambda: None
+    target.timeout = max(0.001, seconds) if theirs is None else min(theirs, max(0.001, seconds))
+    patience = theirs
+    if isinstance(device, socket.socket):
+        patience = device.gettimeout()
+        device.settimeout(target.timeout)
+
+    def undo() -> None:
+        target.timeout = theirs
+        now = getattr(target, "_device", None)
+        if isinstance(now, socket.socket) and now.fileno() >= 0:
+            now.settimeout(patience if now is device else theirs)
+
+    return undo

@@ -35,6 +35,8 @@ class Printer:
         self.proof = ""  # how it proves that it has printed; empty: it does not
         # Opens its connection; gives its channel where it has two directions.
         self.reach: Callable[[Any], Channel | None] = lambda _: None
+        # Bounds its calls to so many seconds; gives what undoes that.
+        self.limit: Callable[[Any, float], Callable[[], None]] = lambda *_: _unlimited
         self._conversation: tuple[object, Conversation] | None = None
         self.job: Job | None = None
         self.inside = 0  # the thread that is inside a write: a driver's write may call its base class's
@@ -60,6 +62,11 @@ class Printer:
         self.sent = io.cell({**self.attributes, conventions.IO_DIRECTION: conventions.Direction.TRANSMIT.value})
         self.received = io.cell({**self.attributes, conventions.IO_DIRECTION: conventions.Direction.RECEIVE.value})
         self.waiting = bound.instruments.cells(conventions.PRINTER_QUEUE_LENGTH).cell(self.attributes)
+
+    def limited(self, seconds: float) -> Callable[[], None]:
+        """Let none of its calls last longer than ``seconds``; gives what undoes that."""
+        target = self._target()
+        return _unlimited if target is None else self.limit(target, seconds)
 
     def converse(self, *, reopen: bool = False) -> Conversation | None:
         """The conversation on its connection, which is opened if it is not; ``None`` where it only takes bytes.
@@ -109,6 +116,10 @@ class Printer:
         """Its target is gone."""
         if self._executor is not None:
             self._executor.shutdown(wait=False)
+
+
+def _unlimited() -> None:
+    """Nothing to undo."""
 
 
 known: Final[dict[int, Printer]] = {}

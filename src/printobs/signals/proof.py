@@ -32,7 +32,7 @@ ANSWER: Final = 1.0  # seconds that a printer has for its real-time status: long
 GLANCE: Final = 0.25  # seconds between two questions to a printer that is not ready
 
 # Letters that no status byte looks like.
-_LETTERS: Final = b"ABCDEFGHIJKLMNOabcdefghijklmno"
+LETTERS: Final = b"ABCDEFGHIJKLMNOabcdefghijklmno"
 _MAX_UNREAD: Final = 4096
 
 
@@ -74,7 +74,7 @@ class Conversation:
 
         A printer that was switched on meanwhile has lost what it held: that is a dead connection too.
         """
-        question = Process(bytes(random.choices(_LETTERS, k=4)))
+        question = Process(bytes(random.choices(LETTERS, k=4)))
         self._replies.ledger.asked(question)
         self._channel.write(question.command, deadline - clock.monotonic())
         while True:
