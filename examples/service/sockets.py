@@ -71,6 +71,8 @@ async def client(websocket: WebSocket) -> None:
         try:
             async for _ in _texts(websocket):
                 pass  # it has nothing to say
+        except Invalid:
+            await websocket.close(1003)
         finally:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)

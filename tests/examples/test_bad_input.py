@@ -224,6 +224,15 @@ def test_a_web_client_with_a_token_in_its_subprotocol(till: Service) -> None:
         assert json.loads(client.recv(timeout=5))["id"] == job["id"]
 
 
+def test_a_web_client_that_sends_bytes_is_sent_away(till: Service) -> None:
+    with connect(till.websocket + "/ws/client", additional_headers={"Authorization": f"Bearer {till.token}"}) as client:
+        client.send(b"\x00")
+        with pytest.raises(ConnectionClosed) as closed:
+            client.recv(timeout=5)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1003
+
+
 def test_a_printer_that_cannot_be_reached_fails_the_job_in_time(
     virtual_printers: Callable[..., VirtualPrinter],
 ) -> None:
