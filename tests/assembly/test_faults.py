@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-ASKED = 12  # bytes of DLE EOT 1 to 4, before the first of the job
+ASKED = 12 + 11  # bytes of DLE EOT 1 to 4 and of GS ( H, before the first of the job
 LINES = 20
 CONFIRMED, UNKNOWN, FAILED = Outcome.CONFIRMED, Outcome.UNKNOWN, Outcome.FAILED
 

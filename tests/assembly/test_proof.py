@@ -144,12 +144,14 @@ def test_a_printer_that_was_switched_off_and_on_has_lost_the_job(sdk: Sdk) -> No
             connection, _ = server.accept()
             with connection:
                 received = b""
-                while b"\x1d(H" not in received:
-                    received += (data := connection.recv(4096))
-                    connection.sendall(b"".join({1: b"\x12"}.get(n, b"\x12") for n in range(data.count(b"\x10\x04"))))
-                connection.sendall(b";1\0")
-                nonce = received[received.index(b"\x1d(H") + 7 :][:4]
-                connection.sendall(b'7"' + nonce + b"\0")  # too late: what it held is gone
+                for notice in (b"", b";1\0"):
+                    while b"\x1d(H" not in received:
+                        received += (data := connection.recv(4096))
+                        connection.sendall(b"\x12" * data.count(b"\x10\x04"))
+                    nonce = received[received.index(b"\x1d(H") + 7 :][:4]
+                    # With the notice it is too late: what it held is gone.
+                    connection.sendall(notice + b'7"' + nonce + b"\0")
+                    received = b""
                 connection.recv(4096)
 
         thread = threading.Thread(target=play, daemon=True)

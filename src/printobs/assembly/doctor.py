@@ -12,9 +12,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from printobs.integrations.escpos_channels import SocketChannel
+from printobs.signals.conversation import LETTERS, Channel
 from printobs.signals.escpos_replies import Answered, Buffered, Identity, Process, Question, RealTime, Replies
 from printobs.signals.escpos_status import PrinterState
-from printobs.signals.proof import LETTERS, Channel
 
 ANSWER: Final = 1.0  # seconds for an answer
 PRINTING: Final = 10.0  # seconds for the slip

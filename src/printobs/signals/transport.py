@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _guard: Final = Guard("watching a printer's bytes")
 
+_REQUEST: Final = 3  # bytes of a status request: DLE EOT n, GS r n, GS I n
+_READ: Final = 16  # bytes that python-escpos's drivers read at once
+
 
 @runtime_checkable
 class Transport(Protocol):
@@ -50,6 +53,8 @@ def watched_write(
         printer.inside = thread
         job = printer.job
         if job is None or job.passive:
+            if printer.conversation is not None:
+                printer.conversation.in_step = False
             before(printer, msg)
             job = printer.job
         began = perf_counter()
@@ -65,6 +70,10 @@ def watched_write(
             printer.connecting = 0.0
             raise
         printer.inside = 0
+        if len(msg) == _REQUEST:
+            with _guard:
+                if printer.conversation is not None:
+                    printer.conversation.overheard(bytes(msg))
         if job is None:
             printer.connecting = 0.0
             with _guard:
@@ -94,20 +103,27 @@ def watched_read(original: Callable[..., Any], find: Callable[[object], Printer 
 
     @functools.wraps(original)
     def read(self: Any, *args: Any, **kwargs: Any) -> Any:
-        printer = None
+        printer = conversation = None
         with _guard:
             printer = find(self)
             conversation = None if printer is None else printer.conversation
             if conversation is not None and conversation.unread:
                 # It came while we listened, and is the application's.
-                kept = bytes(conversation.unread[:16])
-                del conversation.unread[:16]
-                return kept
+                kept = bytes(conversation.unread[:_READ])
+                del conversation.unread[:_READ]
+                return kept  # was counted when it came
         result = original(self, *args, **kwargs)
         with _guard:
             if printer is not None and result:
                 printer.received.add(len(result))
-        return result
+        if conversation is None or not result:
+            return result
+        theirs = result
+        with _guard:
+            theirs = conversation.theirs(bytes(result))
+            theirs = result if theirs == bytes(result) else theirs
+        # All of it was a late answer to us: theirs is still to come.
+        return theirs or original(self, *args, **kwargs)
 
     return read
 
