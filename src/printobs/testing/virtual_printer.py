@@ -153,6 +153,11 @@ class VirtualPrinter:
         """Whether the power is on."""
         return self._do(lambda: self._mechanism.powered)
 
+    @property
+    def unrecoverable(self) -> bool:
+        """Whether only switching the power off and on helps."""
+        return self._do(lambda: self._mechanism.status.unrecoverable_error)
+
     def wait_for_receipts(self, count: int, timeout: float = 5.0) -> tuple[Receipt, ...]:
         """The receipts, once at least `count` are finished; raises TimeoutError after `timeout` seconds."""
         with self._progress:
