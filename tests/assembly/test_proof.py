@@ -524,3 +524,30 @@ def test_a_printer_that_comes_back_is_reached_again(sdk: Sdk, virtual_printers: 
     paper.power_on()
     assert printed(kitchen).outcome is Outcome.CONFIRMED
     kitchen.close()
+
+
+def test_closing_with_an_answer_owed_destroys_nothing(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers(receive_buffer=256, speed=3000.0)
+    kitchen = proving(paper)
+    text = "".join(f"line {number}\n" for number in range(200))
+    assert printed(kitchen, timeout=0.5, text=text).outcome is Outcome.UNKNOWN
+    kitchen._raw(b"\x10\x04\x01")
+    time.sleep(0.2)  # its answer is there, and nobody has read it
+    kitchen.close()
+    [receipt] = paper.wait_for_receipts(1, 10)
+    assert receipt.cut
+    assert [line for line in receipt.lines if line] == text.splitlines()
+
+
+def test_the_answer_to_the_last_job_proves_nothing(sdk: Sdk, virtual_printers: Printers) -> None:
+    """The paper ends under the second job, while the proof of the first is still on its way."""
+    paper = virtual_printers()
+    kitchen = proving(paper)
+    paper.paper_out(after_dots=60)
+    assert printed(kitchen, timeout=1.5, text="line\n" * 40).outcome is Outcome.UNKNOWN
+    paper.paper_in()
+    paper.wait_for_receipts(1)
+    paper.paper_out(after_dots=60)
+    job = printed(kitchen, timeout=1.5, text="line\n" * 40)
+    assert (job.outcome, job.error_type) == (Outcome.UNKNOWN, "paper_end")
+    kitchen.close()
