@@ -110,7 +110,7 @@ def test_a_clone_proves_nothing_and_what_it_takes_for_text_comes_out_on_the_slip
     code, text = read(capsys, "--print", address(paper))
     assert code == 1
     assert "none: its jobs end as written" in text
-    assert 'look at the slip   with odd characters such as "(H" on it' in text
+    assert 'look at the slip   are odd characters such as "(H" on it?' in text
 
 
 @pytest.mark.parametrize(
@@ -393,7 +393,7 @@ def test_help_documents_the_exit_status(capsys: Capture) -> None:
     assert ended.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "0 ready (with --print: and proven), 1 in trouble or not proven, 2 usage, 3 unreachable, 130" in text
-    assert "It takes 15 s at most, with --print 30 s." in text
+    assert "It takes 15 s at most, with --print 35 s." in text
     assert "PRINTOBS_PRINTERS" in text
 
 

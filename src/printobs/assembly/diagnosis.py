@@ -110,7 +110,7 @@ class Diagnosis:
         else:
             yield "  proof of print     not known: something came in between"
         if not self.proof:
-            yield '  look at the slip   with odd characters such as "(H" on it, never give it proof="process_id"'
+            yield '  look at the slip   are odd characters such as "(H" on it? Then it prints GS ( H as text'
 
 
 def _well(state: PrinterState) -> str:

@@ -30,7 +30,7 @@ HASTE: Final = 0.2  # seconds for an answer that should have been here
 PRINTING: Final = 10.0  # seconds for the slip
 CLOSING: Final = 5.0  # seconds for a printer that has been given a slip to take all of it
 BOUND: Final = 15.0  # seconds that a look takes at most
-BOUND_PRINTING: Final = 30.0  # with a slip
+BOUND_PRINTING: Final = 35.0  # with a slip, and its findings saved
 
 _SLIP: Final = b"\x1b@printobs doctor\nIf you can read this, it prints.\n\n\n\n\n\x1dV\x00"
 # The question that a clone takes for text waits in its line buffer: it belongs on this paper, not on the next receipt.
@@ -118,7 +118,7 @@ class _Examination:
             # Not every model knows them all. When what was asked behind it is answered, no answer to it will come.
             name, behind = Identity(n), Buffered(1)
             if self._ask(name, behind) is not None and self._answered(name) is None:
-                self._listen(name, HASTE)
+                self._listen(name, until=clock.monotonic() + HASTE)
                 self._replies.ledger.forget()
 
     def _print(self) -> None:
@@ -128,8 +128,8 @@ class _Examination:
         sent = clock.monotonic()
         status, name, process = Buffered(1), Identity(67), Process(bytes(random.choices(LETTERS, k=4)))
         self._switched_on = False
-        self._send(status, name, process)
-        self._listen(process, PRINTING)
+        self._send(status, name, process, until=sent + PRINTING)
+        self._listen(process, until=sent + PRINTING)
         if self._switched_on:
             raise ConnectionResetError("it has been switched on in the middle of the slip")
         if self._answered(process) is None and diagnosis.real_time_status is not None:
@@ -142,23 +142,23 @@ class _Examination:
 
     def _ask(self, *questions: Question) -> float | None:
         """Seconds until the last of ``questions`` is answered; ``None`` where it is not."""
-        last = questions[-1]
+        last, until = questions[-1], clock.monotonic() + ANSWER
         for _ in range(2):
             self._switched_on = False
             began = clock.monotonic()
-            self._send(*questions)
-            self._listen(last, ANSWER)
+            self._send(*questions, until=until)
+            self._listen(last, until=until)
             if not self._switched_on:
                 break  # one that was switched on has forgotten what it was asked: once more
         return self._answered(last, since=began)
 
-    def _send(self, *questions: Question) -> None:
+    def _send(self, *questions: Question, until: float) -> None:
         for question in questions:
             self._replies.ledger.asked(question)
-        self._channel.write(b"".join(question.command for question in questions), ANSWER)
+        commands = b"".join(question.command for question in questions)
+        self._channel.write(commands, max(0.001, until - clock.monotonic()))
 
-    def _listen(self, question: Question, timeout: float) -> None:
-        until = clock.monotonic() + timeout
+    def _listen(self, question: Question, *, until: float) -> None:
         while (left := until - clock.monotonic()) > 0 and self._answered(question) is None and not self._switched_on:
             for event in self._replies.feed(self._channel.read(left)):
                 match event:
