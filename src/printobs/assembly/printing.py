@@ -15,6 +15,7 @@ from typing import Final, Literal, ParamSpec, Self, TypeVar
 from opentelemetry import context
 from opentelemetry.context import Context
 
+from printobs.assembly import findings
 from printobs.core import clock, telemetry
 from printobs.core.conventions import Outcome
 from printobs.core.guard import Guard
@@ -57,7 +58,7 @@ def register(printer: T, *, name: str, branch: str = "", proof: Literal["process
         raise ValueError("a printer's name must not be empty: it is what its metrics are found by")
     known = _printer(printer)
     known.rename(name, branch)
-    known.proof = proof or ""
+    known.proof = proof or findings.proof_of(printer)
     return printer
 
 
