@@ -129,6 +129,7 @@ def test_a_printer_is_asked_before_the_first_byte_and_after_the_last_and_never_b
         with print_job(printer, timeout=10):
             RECEIPTS[name](printer)
         printer.close()
+        paper.wait_idle()
         before, own, after = paper.received.partition(expected)
     escpos.uninstrument()
     assert own
@@ -243,7 +244,7 @@ def test_printobs_failing_inside_changes_nothing(listener: Listener, instrumente
     for name in ("printobs.signals.jobs.Job._record", "printobs.signals.passive._content"):
         monkeypatch.setattr(name, fail)
     monkeypatch.setattr("printobs.signals.correlation.ensure", fail)
-    printer = Network("127.0.0.1", listener.port)
+    printer = register(Network("127.0.0.1", listener.port), name="kitchen", proof="sent")
     with print_job(printer) as job:
         printer.text("one\n")
     printer.text("two\n")

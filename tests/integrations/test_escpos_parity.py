@@ -96,13 +96,13 @@ class Run:
         if ours:
             register(self.driver, name="kitchen", proof=proof)
 
-    def job(self, inside: Callable[[], None]) -> None:
+    def job(self, inside: Callable[[], None], timeout: float = 2.5) -> None:
         """A receipt, and ``inside`` before it."""
         if not self.ours:
             inside()
             ticket(self.driver)
             return
-        with print_job(self.driver, timeout=2.5) as job:
+        with print_job(self.driver, timeout=timeout) as job:
             inside()
             ticket(self.driver)
         assert job.outcome.value in ("confirmed", "written", "unknown")
@@ -275,7 +275,7 @@ def test_a_status_query_of_ours_that_is_answered_late_changes_nothing(proof: Pro
                 run.ask(everything=False)
                 way.lag = 0.0
 
-            run.job(inside)
+            run.job(inside, timeout=20)
             run.ask(everything=True)
             with contextlib.suppress(Exception):
                 run.driver.close()

@@ -18,6 +18,7 @@ from printobs.signals.escpos_replies import (
     Buffered,
     Event,
     Identity,
+    Lost,
     Noise,
     PoweredOn,
     Process,
@@ -30,6 +31,7 @@ from printobs.signals.escpos_status import PrinterState
 
 ANSWER: Final = 1.0  # seconds that a printer has for an answer: longer is none
 HASTE: Final = 0.1  # seconds where it has been silent before
+LATE: Final = 0.25  # seconds that the application's own answer may come behind a late one of ours
 FILLING: Final = 0.25  # seconds for the answer after each filling of a gap
 DEVELOPING: Final = 5.0  # seconds that a printer that is well has for its answer to GS r
 _FIRST_FILLING: Final = 256  # bytes
@@ -111,7 +113,10 @@ class Conversation:
     @property
     def stalled(self) -> bool:
         """Whether something that was sent does not arrive: the peer is gone, or takes nothing more."""
-        return self._channel.unacknowledged() > 0
+        try:
+            return self._channel.unacknowledged() > 0
+        except OSError:
+            return False
 
     # -- questions ---------------------------------------------------------------------------------------------------
 
@@ -221,21 +226,34 @@ class Conversation:
     # -- the application's own -----------------------------------------------------------------------------------------
 
     def overheard(self, request: bytes) -> None:
-        """The application has sent a status request of its own."""
-        question = _QUESTIONS.get(request)
-        if question is not None:
-            theirs = question()
-            self._theirs.append(theirs)
-            self._replies.ledger.asked(theirs)
+        """The application has sent one of `REQUESTS` itself."""
+        theirs = REQUESTS[request]()
+        self._theirs.append(theirs)
+        self._replies.ledger.asked(theirs)
 
     def theirs(self, data: bytes) -> bytes:
-        """Of ``data``, which the application has read, what answers none of our questions."""
-        before = bytes(self.unread)
-        self.unread.clear()
-        self._take(data)
-        kept = bytes(self.unread)
-        self.unread[:] = before
-        return kept
+        """Of ``data``, which the application has read, what does not answer us; nothing where it has to read on."""
+        kept, self.unread = self.unread, bytearray()
+        expected = len(self._theirs)
+        try:
+            while data:
+                events = self._take(data, reading=True)
+                if self.unread or all(isinstance(each, Answered) and _names_itself(each) for each in events):
+                    break
+                # As it seems a late answer to us: then its own follows, or else this was it.
+                more = self._read(LATE)
+                if not more:
+                    self.unread += data
+                data = more
+        except OSError:
+            self.unread += data
+        if expected and self.unread and len(self._theirs) == expected:  # answered by something that is no answer
+            self._withdraw(self._theirs.pop(0))
+        found, self.unread = bytes(self.unread), kept
+        return found
+
+    def _withdraw(self, question: Question) -> None:
+        self._replies.ledger.answered(lambda owed: owed is question)
 
     # -- listening -----------------------------------------------------------------------------------------------------
 
@@ -278,11 +296,14 @@ class Conversation:
             events += self._take(self._read(left))
         return events
 
-    def _take(self, data: bytes) -> list[Event]:
-        """Decode ``data``; what is not ours goes to ``unread``."""
+    def _take(self, data: bytes, *, reading: bool = False) -> list[Event]:
+        """Decode ``data``; what is not ours goes to ``unread``. ``reading``: the application is."""
+        awaited = not reading and not self._theirs and bool(self._replies.ledger.owed)
         events = self._replies.feed(data)
         for event in events:
             match event:
+                case Noise() if awaited:
+                    pass  # answers to us, garbled
                 case Stray(frame) | Noise(frame) | Automatic(frame):
                     self._keep(frame)
                 case Answered(Process() as question, _):
@@ -290,22 +311,35 @@ class Conversation:
                     del self._proven[:-_MAX_PROVEN]
                 case Answered(question, value) if any(question is theirs for theirs in self._theirs):
                     self._theirs = [theirs for theirs in self._theirs if theirs is not question]
-                    self._keep(bytes((value,)) if isinstance(value, int) else b"_" + value.encode("ascii") + b"\0")
+                    self._keep(bytes((value,)) if isinstance(value, int) else b"_" + value.encode("latin-1") + b"\0")
+                case Lost(questions):
+                    self._theirs = [each for each in self._theirs if not any(each is lost for lost in questions)]
                 case PoweredOn():
                     self._theirs.clear()
                     self.in_step = False
+                    self._keep(b";1\0")
         return events
 
     def _keep(self, data: bytes) -> None:
         self.unread += data[: _MAX_UNREAD - len(self.unread)]
 
 
-# What an application's own status request asks, by its bytes; python-escpos sends each as one write.
-_QUESTIONS: Final[dict[bytes, Callable[[], Question]]] = {
-    **{b"\x10\x04" + bytes((n,)): lambda n=n: RealTime(n) for n in range(1, 5)},  # type: ignore[misc]
-    **{b"\x1dr" + bytes((n,)): lambda n=n: Buffered(n & 0x0F) for n in (1, 2, 49, 50)},  # type: ignore[misc]
-    **{b"\x1dI" + bytes((n,)): lambda n=n: Identity(n) for n in range(65, 69)},  # type: ignore[misc]
+def _asking(make: Callable[[int], Question], n: int) -> Callable[[], Question]:
+    return lambda: make(n)
+
+
+# What a request of the application's own asks, by its bytes; python-escpos sends each as one write.
+REQUESTS: Final[dict[bytes, Callable[[], Question]]] = {
+    **{b"\x10\x04" + bytes((n,)): _asking(RealTime, n) for n in range(1, 5)},
+    **{b"\x1dr" + bytes((n,)): _asking(Buffered, n & 0x0F) for n in (1, 2, 49, 50)},
+    **{b"\x1dI" + bytes((n,)): _asking(Identity, n) for n in (1, 2, 3, 49, 50, 51, *range(65, 70))},
+    b"\x1bv": _asking(Buffered, 1),
+    **{b"\x1bu" + bytes((n,)): _asking(Buffered, 2) for n in (0, 48)},
 }
+
+
+def _names_itself(answer: Answered) -> bool:
+    return isinstance(answer.question, Process)
 
 
 def _lost(events: list[Event]) -> bool:

@@ -14,7 +14,7 @@ from printobs.core import conventions, telemetry
 from printobs.core.attributes import Bounded, clean
 from printobs.core.conventions import BRANCH, PRINTER
 from printobs.core.telemetry import Telemetry
-from printobs.signals.conversation import Channel, Conversation, Habits, Unreachable
+from printobs.signals.conversation import ANSWER, Channel, Conversation, Habits, Unreachable
 from printobs.signals.jobs import Job
 
 _names: Final = Bounded(500)
@@ -71,18 +71,21 @@ class Printer:
         target = self._target()
         return _unlimited if target is None else self.limit(target, seconds)
 
-    def converse(self, *, abort: Conversation | None = None) -> Conversation | None:
+    def converse(self, *, renew: Conversation | None = None, abort: bool = False) -> Conversation | None:
         """The conversation on its connection, which is opened if it is not; ``None`` where it only takes bytes.
 
-        ``abort``: the conversation whose connection is to be thrown away first, with what it still holds. Raises
-        `Unreachable` when the driver cannot connect.
+        ``renew``: the conversation whose connection is to be closed first, and what it holds thrown away where nothing
+        arrives any more, or where that is wanted (``abort``). Raises `Unreachable` when the driver cannot connect.
         """
         target = self._target()
         if target is None:
             return None
-        if abort is not None:
+        if renew is not None:
             self._conversation = None
-            abort.abort()
+            if abort or renew.stalled:
+                renew.abort()
+            else:
+                renew.drain(ANSWER)
             self.close(target)
         try:
             channel = self.reach(target)

@@ -36,15 +36,15 @@ def ready(printer: Printer, deadline: float, *, afresh: bool = False) -> JobErro
     try:
         conversation = printer.converse()
         if afresh and conversation is not None:
-            conversation = printer.converse(abort=conversation)
+            conversation = printer.converse(renew=conversation, abort=True)
         while conversation is not None:
             try:
-                trouble = _trouble(printer, conversation, deadline, trouble)
+                trouble = _trouble(printer, conversation, deadline, trouble, renewed=renewed)
             except OSError:
                 if renewed:
                     return trouble
                 renewed = True
-                conversation = printer.converse(abort=conversation)
+                conversation = printer.converse(renew=conversation)
                 continue
             if trouble is None or clock.monotonic() >= until:
                 return trouble
@@ -56,14 +56,20 @@ def ready(printer: Printer, deadline: float, *, afresh: bool = False) -> JobErro
     return None
 
 
-def _trouble(printer: Printer, conversation: Conversation, deadline: float, before: JobError | None) -> JobError | None:
+def _trouble(
+    printer: Printer, conversation: Conversation, deadline: float, before: JobError | None, *, renewed: bool
+) -> JobError | None:
     if printer.proof == SENT:
         conversation.hear()  # a connection that died since the last job: its first write would vanish
         return None
-    state = conversation.status(deadline)
-    if state is None and conversation.stalled:
-        raise ConnectionResetError("nothing arrives")
-    trouble = before if state is None else state.trouble
+    trouble = before
+    # A printer that has just been silent is not asked again on its new connection: what comes late there would be
+    # taken for the answer to what the application asks itself.
+    if not renewed or conversation.answers:
+        state = conversation.status(deadline)
+        if state is None and not renewed:
+            raise ConnectionResetError("an answer is missing")
+        trouble = before if state is None else state.trouble
     if trouble is None and printer.proof == PROCESS_ID:
         conversation.enter(deadline)
     return trouble

@@ -9,13 +9,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from printobs.core.guard import Guard
+from printobs.signals.conversation import REQUESTS
 
 if TYPE_CHECKING:
     from printobs.signals.printers import Printer
 
 _guard: Final = Guard("watching a printer's bytes")
 
-_REQUEST: Final = 3  # bytes of a status request: DLE EOT n, GS r n, GS I n
 _READ: Final = 16  # bytes that python-escpos's drivers read at once
 
 
@@ -70,7 +70,7 @@ def watched_write(
             printer.connecting = 0.0
             raise
         printer.inside = 0
-        if len(msg) == _REQUEST:
+        if len(msg) <= 3 and bytes(msg) in REQUESTS:
             with _guard:
                 if printer.conversation is not None:
                     printer.conversation.overheard(bytes(msg))
@@ -112,18 +112,17 @@ def watched_read(original: Callable[..., Any], find: Callable[[object], Printer 
                 kept = bytes(conversation.unread[:_READ])
                 del conversation.unread[:_READ]
                 return kept  # was counted when it came
-        result = original(self, *args, **kwargs)
-        with _guard:
-            if printer is not None and result:
+        while True:
+            result = original(self, *args, **kwargs)
+            if printer is None or not result:
+                return result
+            theirs = result
+            with _guard:
                 printer.received.add(len(result))
-        if conversation is None or not result:
-            return result
-        theirs = result
-        with _guard:
-            theirs = conversation.theirs(bytes(result))
-            theirs = result if theirs == bytes(result) else theirs
-        # All of it was a late answer to us: theirs is still to come.
-        return theirs or original(self, *args, **kwargs)
+                if conversation is not None:
+                    theirs = conversation.theirs(bytes(result))
+            if theirs:
+                return result if theirs == bytes(result) else theirs
 
     return read
 
