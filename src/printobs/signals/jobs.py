@@ -201,6 +201,7 @@ class Job:
         reopened = False
         trouble: JobError | None = None
         while True:
+            asked = clock.monotonic()
             try:
                 state = conversation.status(until)
             except OSError:
@@ -208,6 +209,7 @@ class Job:
                     return None
                 # A connection that died since the last job: its first write would vanish.
                 reopened = True
+                self.printer.health.lost()
                 conversation = self.printer.converse(reopen=True)
                 if conversation is None:
                     return None
@@ -215,6 +217,7 @@ class Job:
             except Exception as error:
                 swallow("asking a printer whether it is ready", error)
                 return None
+            self.printer.health.asked(state, clock.monotonic() - asked)
             if state is not None:
                 trouble = state.trouble
             if trouble is None:
@@ -268,6 +271,7 @@ class Job:
             self._ended = True
         with _guard:
             self._settle(error)
+        self.printer.health.ended(self.outcome, self.error_type)
         with _guard:
             self._record()
         self.message = b""

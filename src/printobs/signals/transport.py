@@ -47,6 +47,8 @@ def watched_write(
         thread = get_ident()
         if printer.inside == thread:
             return original(self, msg)
+        if printer.monitor is not None:
+            printer.monitor.give_way()
         printer.inside = thread
         job = printer.job
         if job is None or job.passive:
@@ -97,6 +99,8 @@ def watched_read(original: Callable[..., Any], find: Callable[[object], Printer 
         printer = None
         with _guard:
             printer = find(self)
+            if printer is not None and printer.monitor is not None:
+                printer.monitor.give_way()
             conversation = None if printer is None else printer.conversation
             if conversation is not None and conversation.unread:
                 # It came while we listened, and is the application's.
