@@ -84,9 +84,17 @@ def test_the_worst_that_is_told_is_the_state(told: PrinterState, state: str) -> 
 def test_a_job_tells_too(
     kitchen: PrinterHealth, outcome: Outcome, error: JobError | None, before: PrinterState | None, after: State
 ) -> None:
-    kitchen.asked(before, 0.01)
+    kitchen.asked(before, 0.01 if before else 1.0)
     kitchen.ended(outcome, error)
     assert kitchen.read().state is after
+
+
+def test_a_short_silence_says_nothing(kitchen: PrinterHealth) -> None:
+    kitchen.asked(OPEN, 0.01)
+    kitchen.asked(None, 0.1)
+    assert (kitchen.read().state, kitchen.read().score) == (State.COVER_OPEN, 100.0)
+    kitchen.asked(None, 1.0)
+    assert (kitchen.read().state, kitchen.read().score) == (State.UNKNOWN, 50.0)
 
 
 def test_bytes_that_were_taken_end_unreachable(kitchen: PrinterHealth) -> None:

@@ -176,10 +176,10 @@ def _watched_open(original: Function) -> Function:
     @functools.wraps(original)
     def open(self: Any, *args: Any, **kwargs: Any) -> Any:
         printer = _find(self)
+        if printer is not None and printer.monitor is not None:
+            printer.monitor.give_way()
         if printer is None or printer.opening:
             return original(self, *args, **kwargs)
-        if printer.monitor is not None:
-            printer.monitor.give_way()
         printer.opening = True
         began = clock.monotonic()
         try:

@@ -43,7 +43,7 @@ class Monitor:
         self.printer = printer
         self.stopped = False
         self.again = min(interval, _AGAIN)
-        self._interval = interval
+        self.interval = interval
         self._scheduler = scheduler
         self._checking = 0  # the thread that asks
         self._touched = -math.inf  # when the application last used it without a job
@@ -69,11 +69,11 @@ class Monitor:
     def give_way(self) -> None:
         """Called before the application uses the printer: returns when no question is out any more."""
         job = self.printer.job
-        if job is not None and not job.passive:
+        if self._checking == get_ident() or (job is not None and not job.passive):
             return  # it has its turn already
         # In this order, where `check` has the opposite one: one of them sees the other.
         self._touched = clock.monotonic()
-        if self._checking and self._checking != get_ident():
+        if self._checking:
             with self.printer.turn:
                 pass
 
@@ -88,8 +88,8 @@ class Monitor:
         """Ask, if nothing else is going on; seconds until the next time."""
         printer = self.printer
         age = printer.health.age
-        if age is not None and age < self._interval / 2:
-            return self._interval - age  # a job has asked meanwhile
+        if age is not None and age < self.interval / 2:
+            return self.interval - age  # a job has asked meanwhile
         if not printer.turn.acquire(blocking=False):
             return self.again
         try:
@@ -102,7 +102,7 @@ class Monitor:
             return self.again
         self._failures = 0 if answered else self._failures + 1
         # A printer that does not answer costs the whole second: it is asked less and less often.
-        return float(min(LONGEST, self._interval * 2 ** min(self._failures, 10)))
+        return float(min(LONGEST, self.interval * 2 ** min(self._failures, 10)))
 
     def _ask(self) -> bool | None:
         """Whether it answered; ``None`` where it was not asked after all."""
@@ -235,7 +235,7 @@ class _Scheduler:
                 self._later(monitor, monitor.again)
                 return
             self._checks += 1
-        delay = LONGEST
+        delay = monitor.interval
         try:
             with _guard:
                 delay = monitor.check()

@@ -35,6 +35,8 @@ from printobs.signals.health import WINDOW, Quality, level
 
 logger = logging.getLogger("printobs")
 
+PATIENCE: Final = 0.5  # seconds: a shorter silence says nothing, as a job's time may end in the middle of a question
+
 _guard: Final = Guard("reporting how a printer is")
 _lock = threading.RLock()  # re-entrant: a finaliser that ends a job may run inside it
 
@@ -129,7 +131,9 @@ class PrinterHealth:
     # -- what is told ------------------------------------------------------------------------------------------------
 
     def asked(self, told: PrinterState | None, seconds: float) -> None:
-        """It was asked how it is, and answered after ``seconds``; ``None``: it did not in time."""
+        """It was asked how it is, and answered after ``seconds``; ``None``: it did not within them."""
+        if told is None and seconds < PATIENCE:
+            return
         with _guard:
             with _lock:
                 self._asked(told, seconds)
@@ -168,7 +172,7 @@ class PrinterHealth:
             with _lock:
                 if failure is not None:
                     self._quality.failed()
-                    state = _OF_ERROR.get(failure, State.UNREACHABLE)
+                    state = State.UNREACHABLE
                 else:
                     self._asked(told, seconds)
                     state = State.UNKNOWN if told is None else state_of(told)
