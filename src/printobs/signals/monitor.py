@@ -114,7 +114,7 @@ class Monitor:
                 return None
             try:
                 return self._heard(conversation.status(began + ANSWERED), began)
-            except Exception as error:
+            except OSError as error:
                 lost = job_errors.classify(error, Stage.WRITE)
             if lost is JobError.WRITE_TIMEOUT:
                 return self._heard(None, began)

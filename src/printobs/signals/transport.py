@@ -47,11 +47,11 @@ def watched_write(
         thread = get_ident()
         if printer.inside == thread:
             return original(self, msg)
-        if printer.monitor is not None:
-            printer.monitor.give_way()
         printer.inside = thread
         job = printer.job
         if job is None or job.passive:
+            if printer.monitor is not None:
+                printer.monitor.give_way()
             before(printer, msg)
             job = printer.job
         began = perf_counter()
