@@ -19,6 +19,7 @@ from printobs.assembly import findings
 from printobs.core import clock, telemetry
 from printobs.core.conventions import Outcome
 from printobs.core.guard import Guard
+from printobs.signals import monitor as monitors
 from printobs.signals import passive, printers
 from printobs.signals.jobs import Job
 from printobs.signals.printers import Printer
@@ -41,7 +42,14 @@ class PrintJobFailed(Exception):  # noqa: N818 - reads as what happened
         self.error_type = error_type
 
 
-def register(printer: T, *, name: str, branch: str = "", proof: Literal["process_id", "sent"] | None = None) -> T:
+def register(
+    printer: T,
+    *,
+    name: str,
+    branch: str = "",
+    proof: Literal["process_id", "sent"] | None = None,
+    monitor: float | None = None,
+) -> T:
     """Give ``printer`` the labels of its metrics and spans; gives the same object back.
 
     ``proof="process_id"``: it answers GS ( H (Epson's TM series does, many clones do not). Its jobs are *confirmed*
@@ -49,16 +57,24 @@ def register(printer: T, *, name: str, branch: str = "", proof: Literal["process
     ``proof="sent"``: it is asked nothing at all. Without either its jobs are *written*, and GS r tells whether they
     have been processed.
 
+    ``monitor``: ask it how it is (DLE EOT 1 to 4) every so many seconds between its jobs, for `printobs.health` and
+    ``printer.status``; a connection that is opened for that is closed again. Drivers that only write, and USB devices
+    that the application has not opened, are not asked.
+
     ``printer`` is a python-escpos driver, or anything with ``write(bytes)`` and ``read(timeout) -> bytes``. Raises
-    TypeError for anything else, and ValueError for an empty name or an unknown proof.
+    TypeError for anything else, and ValueError for an empty name, an unknown proof, or a monitor that is not above 0
+    and up to 120 seconds.
     """
     if proof is not None and proof not in KINDS:
         raise ValueError(f"proof is one of {', '.join(KINDS)}, not {proof!r}")
     if not name:
         raise ValueError("a printer's name must not be empty: it is what its metrics are found by")
+    if monitor is not None and not 0 < monitor <= monitors.LONGEST:
+        raise ValueError(f"a monitor asks every so many seconds, above 0 and up to {monitors.LONGEST:g}: {monitor!r}")
     known = _printer(printer)
     known.rename(name, branch)
     known.proof = proof or findings.proof_of(printer)
+    monitors.watch(known, monitor)
     return printer
 
 
@@ -202,11 +218,13 @@ class PrintJob:
         if self._printer.telemetry is not telemetry.current():
             self._printer.use(telemetry.current())
         kind, timeout, correlation_id, reprint_of = self._arguments
+        self._printer.jobs.add(self)  # from here on its monitor keeps out
         self._job = job = Job(self._printer, kind, timeout, correlation_id, reprint_of=reprint_of)
         self._token = context.attach(job.context)
         return job
 
     def _leave(self) -> None:
+        self._printer.jobs.discard(self)
         token, self._token = self._token, None
         if token is not None:
             context.detach(token)

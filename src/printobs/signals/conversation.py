@@ -63,7 +63,11 @@ class Channel(Protocol):
 
 
 class Unreachable(Exception):  # noqa: N818 - reads as what is the matter
-    """The driver could not connect; what it raised is kept, for who writes first."""
+    """The driver could not connect: its cause is what that raised."""
+
+
+class Missing(ConnectionResetError):  # noqa: N818 - reads as what is the matter
+    """An earlier answer has not come: the next ones would be taken for it."""
 
 
 class Habits:
@@ -127,15 +131,14 @@ class Conversation:
     def status(self, deadline: float) -> PrinterState | None:
         """Ask DLE EOT 1 to 4; ``None`` where not all was answered in time.
 
-        Raises OSError for a dead connection, and for one on which an earlier answer is still missing: the next ones
-        would be taken for it.
+        Raises OSError for a dead connection, and `Missing` where an earlier answer is owed.
         """
         deadline = min(deadline, clock.monotonic() + (ANSWER if self._habits.real_time else HASTE))
         self.hear()
         if self._replies.ledger.real_time:
             self._listen(deadline, lambda _: not self._replies.ledger.real_time)
             if self._replies.ledger.real_time:
-                raise ConnectionResetError("the printer owes an answer that does not come")
+                raise Missing("the printer owes an answer that does not come")
         self._ask_status(deadline)
         self._listen(deadline, lambda _: not self._replies.ledger.real_time)
         self._habits.real_time = not self._replies.ledger.real_time

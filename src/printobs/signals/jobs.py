@@ -255,6 +255,7 @@ class Job:
             self._ended = True
         with _guard:
             self._settle(error)
+        self.printer.health.ended(self.outcome, self.error_type)
         with _guard:
             self._record()
         self.message = b""

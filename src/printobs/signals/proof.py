@@ -9,7 +9,7 @@ from printobs.core import clock
 from printobs.core.conventions import Evidence, JobError, Stage, Window
 from printobs.core.guard import swallow
 from printobs.signals import job_errors
-from printobs.signals.conversation import Asked, Conversation, Unreachable
+from printobs.signals.conversation import Asked, Conversation, Missing, Unreachable
 
 if TYPE_CHECKING:
     from printobs.signals.printers import Printer
@@ -40,17 +40,19 @@ def ready(printer: Printer, deadline: float, *, afresh: bool = False) -> JobErro
         while conversation is not None:
             try:
                 trouble = _trouble(printer, conversation, deadline, trouble, renewed=renewed)
-            except OSError:
+            except OSError as error:
                 if renewed:
                     return trouble
                 renewed = True
+                if not isinstance(error, Missing):
+                    printer.health.lost()
                 conversation = printer.converse(renew=conversation)
                 continue
             if trouble is None or clock.monotonic() >= until:
                 return trouble
             time.sleep(max(0.0, min(GLANCE, until - clock.monotonic())))
-    except Unreachable:
-        pass
+    except Unreachable as error:
+        printer.unreached = error.__cause__
     except Exception as error:
         swallow("asking a printer whether it is ready", error)
     return None
@@ -66,9 +68,11 @@ def _trouble(
     # A printer that has just been silent is not asked again on its new connection: what comes late there would be
     # taken for the answer to what the application asks itself.
     if not renewed or conversation.answers:
+        asked = clock.monotonic()
         state = conversation.status(deadline)
+        printer.health.asked(state, clock.monotonic() - asked)
         if state is None and not renewed:
-            raise ConnectionResetError("an answer is missing")
+            raise Missing("an answer is missing")
         trouble = before if state is None else state.trouble
     if trouble is None and printer.proof == PROCESS_ID:
         conversation.enter(deadline)

@@ -55,6 +55,8 @@ def watched_write(
         if job is None or job.passive:
             if printer.conversation is not None:
                 printer.conversation.in_step = False
+            if printer.monitor is not None:
+                printer.monitor.give_way()
             before(printer, msg)
             job = printer.job
         began = perf_counter()
@@ -106,6 +108,8 @@ def watched_read(original: Callable[..., Any], find: Callable[[object], Printer 
         printer = conversation = None
         with _guard:
             printer = find(self)
+            if printer is not None and printer.monitor is not None:
+                printer.monitor.give_way()
             conversation = None if printer is None else printer.conversation
             if conversation is not None and conversation.unread:
                 # It came while we listened, and is the application's.
