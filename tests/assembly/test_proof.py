@@ -2,12 +2,11 @@
 
 import asyncio
 import contextlib
-import random
+import logging
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from printobs.signals import conversation
 from printobs.signals.transport import unwatch_classes
 from printobs.testing.virtual_printer import VirtualPrinter
 from tests.conftest import Sdk
+from tests.soak import jobs as soak
 
 # python-escpos leaves the socket of a failed attempt to the garbage collector.
 pytestmark = [
@@ -296,49 +296,10 @@ def test_an_unknown_proof_is_named() -> None:
         register(Network("127.0.0.1"), name="kitchen", proof="crystal ball")  # type: ignore[arg-type]
 
 
-FAULTS: dict[str, Callable[[VirtualPrinter, random.Random], None]] = {
-    "none": lambda paper, chance: None,
-    "paper out": lambda paper, chance: paper.paper_out(after_dots=chance.randint(0, 300)),
-    "power": lambda paper, chance: paper.power_off_at(chance.randint(1, 400)),
-    "reset": lambda paper, chance: paper.reset_at(chance.randint(1, 400)),
-    "cover": lambda paper, chance: paper.cover_open(),
-    "cutter": lambda paper, chance: paper.cutter_error(at_next_cut=True),
-    "mute": lambda paper, chance: paper.mute(),
-    "garbage": lambda paper, chance: paper.garbage_replies(),
-}
-
-
-def round_of(seed: int) -> tuple[str, Outcome]:
-    """A printer of its own, a fault at a random place, a job, and what is on paper in the end."""
-    chance = random.Random(seed)
-    fault, text = chance.choice(list(FAULTS)), f"No. {seed}\n" + "x" * chance.randint(0, 300) + "\n"
-    with VirtualPrinter(speed=chance.choice([None, 20000.0])) as paper:
-
-        def copies() -> int:
-            return sum(each.cut and each.lines[:1] == (f"No. {seed}",) for each in paper.receipts)
-
-        FAULTS[fault](paper, chance)
-        kitchen = proving(paper)
-        job = print_job(kitchen, timeout=2.0)
-        with contextlib.suppress(Exception), job:
-            ticket(kitchen, text)
-        assert job.outcome is not Outcome.CONFIRMED or copies() == 1, (seed, fault)
-        with contextlib.suppress(Exception):
-            kitchen.close()
-        # What has failed never comes out, not even when the printer is well again.
-        paper.paper_in()
-        paper.cover_close()
-        paper.recover()
-        time.sleep(0.05)
-        assert copies() <= (0 if job.outcome is Outcome.FAILED else 1), (seed, fault, job.error_type)
-    return fault, job.outcome
-
-
-def test_under_random_faults_nothing_false_is_said(sdk: Sdk) -> None:
-    with ThreadPoolExecutor(16) as pool:
-        said = list(pool.map(round_of, range(300)))
-    assert {outcome for fault, outcome in said if fault == "none"} == {Outcome.CONFIRMED}
-    assert {outcome for _, outcome in said} == {Outcome.CONFIRMED, Outcome.UNKNOWN, Outcome.FAILED}
+def test_under_random_faults_nothing_false_is_said(sdk: Sdk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR)  # python-escpos warns of each picture that it does not centre
+    said = soak.run(first=0, rounds=40, workers=16)
+    assert {outcome for _, outcome in said} == {"confirmed", "unknown", "failed"}
     for span in sdk.spans("print job"):
         attributes = span.attributes or {}
         assert ("printer.job.window" in attributes) == (attributes["printer.job.outcome"] == "unknown")
@@ -530,7 +491,7 @@ def test_closing_with_an_answer_owed_destroys_nothing(sdk: Sdk, virtual_printers
     """An answer that comes to a closed connection makes the kernel throw away what it has still to send."""
     paper = virtual_printers(receive_buffer=256)
     kitchen = proving(paper)
-    text = "".join(f"line {number}\n" for number in range(6000))
+    text = "".join(f"line {number}\n" for number in range(1500))
     paper.paper_out(after_dots=60)
     job = print_job(kitchen, timeout=1.5)
     with job:

@@ -54,8 +54,8 @@ def register(
 
     ``proof="process_id"``: it answers GS ( H (Epson's TM series does, many clones do not). Its jobs are *confirmed*
     when it has answered after the cut; without an answer they are *unknown*. A driver that only writes proves nothing.
-    ``proof="sent"``: it is asked nothing at all. Without either its jobs are *written*, and GS r tells whether they
-    have been processed.
+    ``proof="sent"``: it is asked nothing at all. Without either, what ``printobs doctor --print`` has saved of it is
+    used; where nothing is, its jobs are *written*, and GS r tells whether they have been processed.
 
     ``monitor``: ask it how it is (DLE EOT 1 to 4) every so many seconds between its jobs, for `printobs.health` and
     ``printer.status``; a connection that is opened for that is closed again. Drivers that only write, and USB devices
