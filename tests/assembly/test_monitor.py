@@ -226,8 +226,12 @@ def test_nor_in_what_is_written_without_a_job(sdk: Sdk, virtual_printers: Printe
     kitchen.cut()
     asked = paper.received.count(ASK)
     assert_whole(paper, 1)
-    assert kitchen.is_online()  # its question, a second's wait, and its own answer
+    assert kitchen.is_online()
     assert kitchen.paper_status() == 2
+    paper.near_end()
+    kitchen._raw(b"\x10\x04\x04")  # whose answer is read after a while
+    time.sleep(0.5)
+    assert kitchen._read() == b"\x1e"
     assert paper.received.count(ASK) == asked
     kitchen.close()
 
