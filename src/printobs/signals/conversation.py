@@ -190,6 +190,20 @@ class Conversation:
         """Whether what was asked for has come."""
         return asked.process in self._proven and (asked.entry is None or asked.entry in self._proven)
 
+    def hear_proof(self, asked: Asked, deadline: float) -> bool | None:
+        """Wait for proof that did not come in time: whether it has come; ``None`` where it comes no more."""
+        try:
+            self._listen(deadline, lambda _: self.proven(asked) or not self._awaited(asked))
+        except OSError:
+            return None
+        if self.proven(asked):
+            return True
+        return False if self._awaited(asked) else None
+
+    def _awaited(self, asked: Asked) -> bool:
+        owed = self._replies.ledger.owed
+        return all(each in self._proven or each in owed for each in (asked.process, asked.entry) if each is not None)
+
     def processed(self, deadline: float) -> bool:
         """Ask GS r 1, and whether that came: everything before has been developed, which is not yet printed.
 
