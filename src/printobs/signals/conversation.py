@@ -39,6 +39,7 @@ _GAP: Final = 65_536  # as much as a command with two length bytes may still be 
 
 # Letters that no status byte looks like.
 LETTERS: Final = b"ABCDEFGHIJKLMNOabcdefghijklmno"
+_chance: Final = random.SystemRandom()  # an application that seeds its own would draw the same nonce again
 _MAX_UNREAD: Final = 4096
 _MAX_PROVEN: Final = 256
 
@@ -276,7 +277,7 @@ class Conversation:
 
     def _process(self, deadline: float) -> Process:
         owed = self._replies.ledger.owed
-        while (question := Process(bytes(random.choices(LETTERS, k=4)))) in owed or question in self._proven:
+        while (question := Process(bytes(_chance.choices(LETTERS, k=4)))) in owed or question in self._proven:
             pass  # never the nonce of another
         self._ask(question, deadline)
         return question
