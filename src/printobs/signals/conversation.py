@@ -38,10 +38,15 @@ _FIRST_FILLING: Final = 256  # bytes
 _GAP: Final = 65_536  # as much as a command with two length bytes may still be waiting for
 
 # Letters that no status byte looks like.
-LETTERS: Final = b"ABCDEFGHIJKLMNOabcdefghijklmno"
+_LETTERS: Final = b"ABCDEFGHIJKLMNOabcdefghijklmno"
 _chance: Final = random.SystemRandom()  # an application that seeds its own would draw the same nonce again
 _MAX_UNREAD: Final = 4096
 _MAX_PROVEN: Final = 256
+
+
+def nonce() -> bytes:
+    """Four random letters, to know a process ID response by."""
+    return bytes(_chance.choices(_LETTERS, k=4))
 
 
 class Channel(Protocol):
@@ -277,7 +282,7 @@ class Conversation:
 
     def _process(self, deadline: float) -> Process:
         owed = self._replies.ledger.owed
-        while (question := Process(bytes(_chance.choices(LETTERS, k=4)))) in owed or question in self._proven:
+        while (question := Process(nonce())) in owed or question in self._proven:
             pass  # never the nonce of another
         self._ask(question, deadline)
         return question
