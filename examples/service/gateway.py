@@ -85,7 +85,7 @@ class Gateway:
         self.queue.happened(job, Event.SENT)
         job.journal = agent.journal
         with _continued(job.carrier, "dispatch job"):
-            message = wire.Print(job.id, job.printer, job.kind, job.timeout, job.receipt)
+            message = wire.Print(job.id, job.printer, job.kind, job.timeout, 0.0, job.receipt)
             self.tell(job)
             try:
                 await send(agent.websocket, wire.dump(message))

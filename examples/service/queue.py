@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from examples.jobs.states import Event, State, advance
+from examples.jobs.states import SERVICE, Event, State, advance
 
 KEPT: Final = 10_000  # finished jobs that can still be asked for
 
@@ -69,7 +69,7 @@ class Queue:
 
     def happened(self, job: Job, event: Event, *, error_type: str | None = None, partial: bool = False) -> None:
         """Take the job to its next state; raises `IllegalTransition`, and then nothing has changed."""
-        job.state = advance(job.state, event)
+        job.state = advance(SERVICE, job.state, event)
         if job.state.final:
             if event in (Event.EXPIRED, Event.JOURNAL_LOST, Event.AGENT_LOST):
                 error_type = event.value

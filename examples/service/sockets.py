@@ -33,15 +33,16 @@ async def agent(websocket: WebSocket) -> None:
             hello = wire.load(await anext(messages))
         if not isinstance(hello, wire.Hello):
             raise Invalid("type", "must be hello at first")
+        printers = [printer.id for printer in hello.printers]
         joined = Agent(hello.agent, hello.branch, hello.journal, websocket)
         refusal = f"the token is for branch {holder.branch}" if hello.branch != holder.branch else None
-        refusal = refusal or await gateway.join(joined, hello.printers, hello.jobs)
+        refusal = refusal or await gateway.join(joined, printers, [job.id for job in hello.jobs])
         if refusal is not None:
             logger.warning("agent %s refused: %s", hello.agent, refusal)
             await send(websocket, wire.dump(wire.Refuse(refusal)))
             await websocket.close(wire.REFUSED)
             return
-        logger.info("agent %s of %s serves %s", hello.agent, hello.branch, ", ".join(hello.printers))
+        logger.info("agent %s of %s serves %s", hello.agent, hello.branch, ", ".join(printers))
         async for text in messages:
             message = wire.load(text)
             if not isinstance(message, wire.Done):

@@ -159,7 +159,7 @@ def test_an_agent_with_a_bad_token_is_refused_at_the_handshake_and_counted(till:
 
 
 def hello(**changes: Any) -> str:
-    message = wire.Hello("other-pc", "mitte", "0" * 32, ("bar",))
+    message = wire.Hello("other-pc", "mitte", "0" * 32, 0, (wire.Printer("bar"),))
     return json.dumps({**wire.dump(message), **changes})
 
 
@@ -174,12 +174,12 @@ def agent_headers(branch: str = "mitte") -> dict[str, str]:
         ("{", 4000),
         ("x" * 100_000, 4000),
         (hello(printers=[]), 4000),
-        (hello(printers=["bar", "bar"]), 4000),
-        (hello(printers=["a b"]), 4000),
+        (hello(printers=[{"id": "bar"}, {"id": "bar"}]), 4000),
+        (hello(printers=[{"id": "a b"}]), 4000),
         (hello(agent="x" * 65), 4000),
         (json.dumps(wire.dump(wire.Settled("0" * 32))), 4000),
         (hello(branch="wedding"), 4003),
-        (hello(printers=["kitchen"]), 4003),
+        (hello(printers=[{"id": "kitchen"}]), 4003),
     ],
 )
 def test_an_agent_that_does_not_speak_the_protocol_is_sent_away(till: Service, first: str | bytes, code: int) -> None:
