@@ -150,7 +150,7 @@ class Jobs:
                 self.happened(job, Event.EXPIRED)
                 continue
             job = self.happened(job, Event.SENT, journal=journal["identity"], sent=job.sent + 1)
-            return job, self.content(job), left
+            return job, self.content(job), min(left, wire.MAX_LIFETIME)  # a clock may have been set back
         return None
 
     def done(self, journal: str, result: wire.Done, *, since_hello: bool) -> Job | None:
