@@ -66,7 +66,9 @@ class Connection:
 
     async def _serve(self, websocket: ClientConnection) -> None:
         settings = self._settings
-        hello = wire.Hello(settings.name, settings.branch, self._journal, tuple(settings.printers), tuple(self._jobs))
+        printers = tuple(map(wire.Printer, settings.printers))
+        jobs = tuple(wire.Known(job, "started" if done is None else "done") for job, done in self._jobs.items())
+        hello = wire.Hello(settings.name, settings.branch, self._journal, 0, printers, jobs)
         await websocket.send(json.dumps(wire.dump(hello)))
         async with asyncio.timeout(10):
             answer = wire.load(await websocket.recv())
