@@ -90,12 +90,18 @@ class Process:
 
 @contextmanager
 def service(**environment: str) -> Iterator[Service]:
-    """A service on a free port."""
-    process = Process("examples.service", {"SERVICE_PORT": "0", "SERVICE_JWT_SECRET": SECRET, **environment})
-    try:
-        yield Service(process, process.ready()["url"])
-    finally:
-        process.stop()
+    """A service on a free port, with a database of its own unless it is given one."""
+    with tempfile.TemporaryDirectory() as folder:
+        defaults = {
+            "SERVICE_PORT": "0",
+            "SERVICE_JWT_SECRET": SECRET,
+            "SERVICE_DATABASE": str(Path(folder, "service.db")),
+        }
+        process = Process("examples.service", {**defaults, **environment})
+        try:
+            yield Service(process, process.ready()["url"])
+        finally:
+            process.stop()
 
 
 @contextmanager

@@ -204,8 +204,8 @@ def test_a_result_for_a_job_that_is_not_the_agents_changes_nothing(till: Service
         connect(till.websocket + "/ws/agent", additional_headers=agent_headers()) as honest,
         connect(till.websocket + "/ws/agent", additional_headers=agent_headers("wedding")) as rogue,
     ):
-        honest.send(hello(printers=["mitte-bar"]))
-        rogue.send(hello(branch="wedding", printers=["wedding-bar"]))
+        honest.send(hello(printers=[{"id": "mitte-bar"}]))
+        rogue.send(hello(branch="wedding", printers=[{"id": "wedding-bar"}]))
         for each in (honest, rogue):
             assert json.loads(each.recv(timeout=5))["type"] == "welcome"
         job = till.submit("mitte-bar")
