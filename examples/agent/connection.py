@@ -195,8 +195,11 @@ class Connection:
     async def _send(self, message: wire.Message) -> bool:
         if self._websocket is None:
             return False  # it is sent again after the next hello
+        body = wire.dump(message)
+        if isinstance(message, wire.Done | wire.Cancelled):  # the rest is no part of the job's trace
+            body = dict(printobs.inject(body))
         try:
-            await self._websocket.send(json.dumps(printobs.inject(wire.dump(message))))
+            await self._websocket.send(json.dumps(body))
         except ConnectionClosed:
             logger.info("the service is away; it is told when it is back")
             return False

@@ -12,7 +12,6 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +20,6 @@ from examples.jobs.states import JournalEvent, JournalState
 
 INTERRUPTED: Final = "agent_restarted"  # error.type of a job that was being printed when the agent ended
 RESTART: Final = "restart"  # its window: from `started` to `done`
-WRITING: Final = "writing"  # the window from the first byte to the last
-UNFINISHED: Final = frozenset({RESTART, WRITING})
 
 _APPLICATION: Final = 0x70726A6C  # PRAGMA application_id: "prjl"
 _PRUNE: Final = 3600.0  # seconds between two removals of what is too old
@@ -62,17 +59,6 @@ class Unusable(Exception):  # noqa: N818 - reads as what is wrong
 
 class Unwritable(Exception):  # noqa: N818
     """The journal cannot be written now: what was asked has not been done, and may be tried again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Torn:
-    """What the last job of a printer may have left in it: ``size`` bytes of a receipt that may lack its end.
-
-    ``cut``: its last byte has not been sent, or may not have been, so that its paper is not cut off.
-    """
-
-    size: int
-    cut: bool
 
 
 class Journal:
@@ -264,19 +250,23 @@ class Journal:
         with self._reading():
             return [job for (job,) in self._db.execute("SELECT id FROM jobs WHERE evidence = 'due' ORDER BY number")]
 
-    def torn(self, printer: str) -> Torn | None:
-        """What the jobs of a printer may have left in it since the last that was proved; ``None`` where nothing."""
+    def torn(self, printer: str) -> int:
+        """The size in bytes of what a printer may have got of receipts that it may not have printed whole; 0: none.
+
+        Only what came after the last receipt that was whole counts.
+        """
         with self._reading():
             rows = self._db.execute(
-                "SELECT size, outcome, window, evidence FROM jobs WHERE printer = ? AND size > 0 ORDER BY number DESC",
+                "SELECT size, outcome, partial, evidence FROM jobs WHERE printer = ? AND size > 0 ORDER BY number DESC",
                 (printer,),
             )
-            size, cut = 0, False
-            for length, outcome, window, evidence in rows:
+            largest = 0
+            for size, outcome, partial, evidence in rows:
                 if outcome in ("confirmed", "written") or evidence:
                     break
-                size, cut = max(size, length), cut or outcome == "failed" or window in UNFINISHED
-        return Torn(size, cut) if size else None
+                if outcome != "failed" or partial:
+                    largest = max(largest, size)
+        return largest
 
     def _rows(self, condition: str, *values: str) -> list[tuple[JournalState, wire.Done]]:
         with self._reading():

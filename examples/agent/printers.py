@@ -7,7 +7,6 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Final
 
 import printobs
@@ -15,7 +14,7 @@ from examples.agent import late
 from examples.agent.cables import SerialPort, UsbDevice
 from examples.agent.drivers import Driver
 from examples.agent.hands import Dropped, Expired, Hand, Hands
-from examples.agent.journal import WRITING, Journal, Torn, Unusable, Unwritable
+from examples.agent.journal import Journal, Unusable, Unwritable
 from examples.agent.network import Tcp
 from examples.agent.rendering import compose, recover
 from examples.agent.settings import Address, PrinterSettings, SerialAddress, TcpAddress
@@ -87,7 +86,7 @@ class _Printer:
         # Of its own, since it may wait for long; the library's is the jobs'.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{name} between jobs")
         self._watching: tuple[asyncio.Task[None], threading.Event] | None = None
-        self._torn = journal.torn(name)
+        self._torn = journal.torn(name)  # bytes that it may still wait for
         self._size = 0  # bytes of the job under way
         self._whole = False  # all of them were written
 
@@ -128,11 +127,11 @@ class _Printer:
         driver.device  # noqa: B018 - connects: a printer that cannot be reached has begun nothing
         self._size, self._whole = len(data), False
         self._hands.begin(hand, nonce, len(data))
-        if self._torn is not None:
+        if self._torn:
             for chunk in _chunks(recover(self._torn)):
                 driver._raw(chunk)
-                if driver.arrives:
-                    self._torn = replace(self._torn, size=max(0, self._torn.size - len(chunk)))
+                if driver.arrives:  # what is slow gets there in the end
+                    self._torn = max(1, self._torn - len(chunk))
         driver.begun = False
         for chunk in _chunks(data):
             driver._raw(chunk)
@@ -147,11 +146,11 @@ class _Printer:
             "" if outcome is not printobs.Outcome.UNKNOWN else self._window(),
         )
         if outcome in (printobs.Outcome.WRITTEN, printobs.Outcome.CONFIRMED):
-            self._torn = None
+            self._torn = 0
             await self._between(self._driver.close)
         else:
-            before = self._torn or Torn(0, False)
-            self._torn = Torn(max(before.size, self._size), before.cut or not self._whole)
+            if done.outcome == "unknown" or done.partial:
+                self._torn = max(self._torn, self._size)
             if not self._provable(done):
                 await self._between(self._driver.abort)
         while True:
@@ -165,7 +164,7 @@ class _Printer:
 
     def _window(self) -> str:
         if not self._whole:
-            return WRITING
+            return "writing"
         return "printing" if self._driver.asked else "arriving"
 
     def _provable(self, done: wire.Done) -> bool:
@@ -187,7 +186,7 @@ class _Printer:
         came = await asyncio.get_running_loop().run_in_executor(self._thread, late.proved, self._driver, over)
         await self._between(self._driver.abort)
         if came:
-            self._torn = None
+            self._torn = 0
             logger.info("job %s has come out after all", job)
             await self._prove(job)
 

@@ -10,7 +10,6 @@ from escpos.escpos import Escpos
 from escpos.printer import Dummy
 from PIL import Image as Pictures
 
-from examples.agent.journal import Torn
 from examples.jobs import receipt, wire
 from examples.jobs.receipt import Barcode, Cut, Drawer, Element, Feed, Image, Qr, Text
 
@@ -45,17 +44,16 @@ def compose(message: wire.Print) -> bytes:
     return bytes(sheet.output)
 
 
-def recover(torn: Torn) -> bytes:
-    """What to send before a receipt where the last one may lack its end.
+def recover(size: int) -> bytes:
+    """What to send before a receipt where the last one, of ``size`` bytes, may lack its end.
 
     NULs complete a command that was half sent, as an image, and print nothing; what is on the paper is cut off, so
-    that nobody takes it for the head of the next receipt.
+    that nobody takes it for the head of the next receipt. Where the last one is whole, a blank slip falls.
     """
     sheet = _Sheet()
     sheet.hw("INIT")
-    if torn.cut:
-        sheet.cut()
-    return bytes(torn.size) + bytes(sheet.output)
+    sheet.cut()
+    return bytes(size) + bytes(sheet.output)
 
 
 def render(printer: Escpos, elements: Iterable[Element]) -> None:
