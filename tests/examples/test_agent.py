@@ -550,7 +550,7 @@ def test_an_agent_without_a_good_token_ends_with_one_line(virtual_printer: Virtu
         process = start_agent(service.url, at(virtual_printer), home=tmp_path)
         assert process.process.wait(20) == 2
         process.stop()
-    assert process.errors[-1] == f"the service refused the agent: HTTP 401\n"
+    assert process.errors[-1] == "the service refused the agent: HTTP 401\n"
 
 
 def test_an_agent_that_is_refused_says_why(
