@@ -18,6 +18,7 @@ class SerialPort(Deadline, Serial):  # type: ignore[misc]
 
     def __init__(self, device: str, baudrate: int) -> None:
         Deadline.__init__(self)
+        self.past = min(self.past, baudrate // 2)  # of five seconds: a line so slow has had no long image
         self._device: Any = False
         Serial.__init__(self, device, baudrate)
 

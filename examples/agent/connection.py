@@ -164,8 +164,9 @@ class Connection:
         except Dropped:
             logger.info("job %s is dropped", message.id)
         except (Unwritable, Unusable) as error:
-            logger.error("job %s is not begun: %s", message.id, error)
-            self._broken = error if isinstance(error, Unusable) else None
+            logger.error("job %s cannot be kept: %s", message.id, error)
+            if isinstance(error, Unusable):
+                self._broken = error
             # The service hears in the next hello that it was never begun.
             if self._websocket is not None:
                 await self._websocket.close(_LAPSED)

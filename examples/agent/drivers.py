@@ -11,6 +11,7 @@ class Driver(Protocol):
 
     begun: bool  # whether bytes have left since it was last cleared, as far as can be known
     arrives: bool  # what `send` has taken arrives, whatever happens then
+    past: int  # bytes that a printer may still wait for of a receipt that nobody knows of
 
     @property
     def asked(self) -> bytes:
@@ -43,6 +44,7 @@ class Deadline:
     """What every driver has: the time that its job has left, and whether bytes of it have."""
 
     arrives = True
+    past = 70_000  # an image of 960 lines of 576 dots, the longest command of a receipt
 
     def __init__(self) -> None:
         self._deadline = 0.0

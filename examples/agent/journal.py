@@ -141,8 +141,9 @@ class Journal:
             pass
 
     def begin(self, job: str, printer: str, nonce: str, size: int) -> None:
-        """A job starts: after this returns, and not before, its ``size`` bytes may leave. Once ever.
+        """A job starts: after this returns, and not before, its bytes may leave. Once ever.
 
+        ``size`` is how many of them a printer may wait for at most, if it does not get them all.
         ``nonce`` is the attempt's own number, by which its spans and log records are found. Raises
         `states.IllegalTransition` for a job that is known already, and `Unwritable`.
         """
@@ -250,22 +251,22 @@ class Journal:
         with self._reading():
             return [job for (job,) in self._db.execute("SELECT id FROM jobs WHERE evidence = 'due' ORDER BY number")]
 
-    def torn(self, printer: str) -> int:
-        """The size in bytes of what a printer may have got of receipts that it may not have printed whole; 0: none.
+    def torn(self, printer: str) -> int | None:
+        """The size in bytes of a receipt that a printer may not have got whole; 0 where there is none.
 
-        Only what came after the last receipt that was whole counts.
+        Only what came after the last receipt that was whole counts. ``None``: nothing is known of the printer.
         """
         with self._reading():
             rows = self._db.execute(
                 "SELECT size, outcome, partial, evidence FROM jobs WHERE printer = ? AND size > 0 ORDER BY number DESC",
                 (printer,),
             )
-            largest = 0
+            largest = None
             for size, outcome, partial, evidence in rows:
                 if outcome in ("confirmed", "written") or evidence:
-                    break
+                    return largest or 0
                 if outcome != "failed" or partial:
-                    largest = max(largest, size)
+                    largest = max(largest or 0, size)
         return largest
 
     def _rows(self, condition: str, *values: str) -> list[tuple[JournalState, wire.Done]]:

@@ -86,8 +86,10 @@ class _Printer:
         # Of its own, since it may wait for long; the library's is the jobs'.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{name} between jobs")
         self._watching: tuple[asyncio.Task[None], threading.Event] | None = None
-        self._torn = journal.torn(name)  # bytes that it may still wait for
-        self._size = 0  # bytes of the job under way
+        torn = journal.torn(name)
+        self._strange = torn is None  # nobody knows what it was sent before
+        self._torn = driver.past if torn is None else torn  # bytes that it may still wait for
+        self._size = 0  # bytes that it may wait for, should the job under way be torn
         self._whole = False  # all of them were written
 
     async def run(self, hand: Hand, message: wire.Print) -> None:
@@ -125,10 +127,10 @@ class _Printer:
             raise Rejected from error
         driver = self._driver
         driver.device  # noqa: B018 - connects: a printer that cannot be reached has begun nothing
-        self._size, self._whole = len(data), False
-        self._hands.begin(hand, nonce, len(data))
+        self._size, self._whole = max(self._torn, len(data)), False
+        self._hands.begin(hand, nonce, self._size)
         if self._torn:
-            for chunk in _chunks(recover(self._torn)):
+            for chunk in _chunks(recover(self._torn, not self._strange)):
                 driver._raw(chunk)
                 if driver.arrives:  # what is slow gets there in the end
                     self._torn = max(1, self._torn - len(chunk))
@@ -146,11 +148,11 @@ class _Printer:
             "" if outcome is not printobs.Outcome.UNKNOWN else self._window(),
         )
         if outcome in (printobs.Outcome.WRITTEN, printobs.Outcome.CONFIRMED):
-            self._torn = 0
+            self._torn, self._strange = 0, False
             await self._between(self._driver.close)
         else:
             if done.outcome == "unknown" or done.partial:
-                self._torn = max(self._torn, self._size)
+                self._torn, self._strange = self._size, False
             if not self._provable(done):
                 await self._between(self._driver.abort)
         while True:

@@ -44,15 +44,16 @@ def compose(message: wire.Print) -> bytes:
     return bytes(sheet.output)
 
 
-def recover(size: int) -> bytes:
-    """What to send before a receipt where the last one, of ``size`` bytes, may lack its end.
+def recover(size: int, cut: bool) -> bytes:
+    """What to send before a receipt where the last one, of ``size`` bytes at most, may lack its end.
 
-    NULs complete a command that was half sent, as an image, and print nothing; what is on the paper is cut off, so
-    that nobody takes it for the head of the next receipt. Where the last one is whole, a blank slip falls.
+    NULs complete a command that was half sent, as an image, and print nothing. With ``cut`` what is on the paper is
+    cut off, so that nobody takes it for the head of the next receipt: a blank slip, where the last one was whole.
     """
     sheet = _Sheet()
     sheet.hw("INIT")
-    sheet.cut()
+    if cut:
+        sheet.cut()
     return bytes(size) + bytes(sheet.output)
 
 

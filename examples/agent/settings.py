@@ -16,6 +16,7 @@ Paths are relative to the file. Whatever is wrong ends the process with one line
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import socket
@@ -220,7 +221,18 @@ class _Reader:
             return
         if any(address == other.address for other in found.values()):
             self.refuse("address", "is that of another printer too: two at once would mix their receipts", where)
+        for kind, module, extra in ((SerialAddress, "serial", "serial"), (UsbAddress, "usb.core", "usb")):
+            if isinstance(address, kind) and not _importable(module):
+                self.refuse("address", f"needs another package: pip install 'python-escpos[{extra}]'", where)
         found[name] = PrinterSettings(address, "process_id" if proof else None)
+
+
+def _importable(module: str) -> bool:
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        return False
+    return True
 
 
 def _is_websocket(text: str) -> bool:

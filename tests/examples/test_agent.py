@@ -445,6 +445,20 @@ def test_a_receipt_is_right_on_a_printer_that_was_left_in_the_middle_of_an_image
     assert virtual_printer.receipts[-1].text.strip() == "whole"
 
 
+def test_a_new_journal_takes_no_printer_for_one_that_waits_for_a_receipt(
+    service: ScriptedService, virtual_printer: VirtualPrinter, tmp_path: Path
+) -> None:
+    with socket.create_connection(("127.0.0.1", virtual_printer.port)) as somebody:
+        somebody.sendall(b"theirs\n\x1dv0\x00\x48\x00\xc0\x03" + b"\xff" * 72)  # one line of 960
+        until(lambda: virtual_printer.received_count == 87)
+    with running(service, at(virtual_printer), tmp_path):
+        link = service.joined()
+        message = job()
+        link.send(message)
+        assert link.hear(wire.Done) == wire.Done(message.id, "confirmed")
+    assert SECRET_TEXT in virtual_printer.receipts[-1].text
+
+
 def test_proof_that_comes_late_is_told_as_evidence(
     service: ScriptedService, virtual_printer: VirtualPrinter, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,24 @@ def test_an_address_that_is_none_is_refused(address: str, home: Path, capsys: py
     with pytest.raises(SystemExit):
         load(home, AGENT + f'[[printers]]\nname = "bar"\naddress = "{address}"')
     assert "printers[0].address must be as tcp://" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("address", "module", "extra"),
+    [("serial://COM3", "serial", "python-escpos[serial]"), ("usb://04b8:0202", "usb.core", "python-escpos[usb]")],
+)
+def test_a_cable_whose_package_is_missing_is_said(
+    address: str,
+    module: str,
+    extra: str,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(SystemExit):
+        load(home, AGENT + f'[[printers]]\nname = "bar"\naddress = "{address}"')
+    assert f"pip install '{extra}'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["", "two tokens", "ümlaut"])
