@@ -66,11 +66,10 @@ class Call:
     def query(self) -> Fields:
         """The parameters of the query, each once; raises `Invalid`."""
         pairs = self.request.query_params.multi_items()
-        names = [name for name, _ in pairs]
-        for name in names:
-            if names.count(name) > 1:
-                raise Invalid("query", "has a parameter twice")
-        return Fields(dict(pairs), "query")
+        parameters = dict(pairs)
+        if len(parameters) != len(pairs):
+            raise Invalid("query", "has a parameter twice")
+        return Fields(parameters, "query")
 
     def key(self, body: bytes = b"") -> tuple[str | None, str]:
         """The client's Idempotency-Key, and the hash of what it stands for; raises `Invalid`."""

@@ -189,3 +189,4 @@ def copy(source: sqlite3.Connection, target: Path) -> None:
     """Copy a database in use to a new file, in one consistent state; raises sqlite3.Error."""
     with closing(connect(target)) as connection:
         source.backup(connection)  # in one go: it reads a snapshot, and keeps nobody from writing
+        connection.execute("PRAGMA journal_mode = DELETE")  # one file, with nothing beside it

@@ -15,8 +15,8 @@ MIN_SECRET = 32
 class Settings:
     """What can be set; seconds, bytes and days.
 
-    ``origins`` are those of pages that may open a WebSocket; in ``reprint_branches`` a receipt that may not have come out
-    is printed again, marked, without asking.
+    ``origins`` are those of pages that may open a WebSocket. In ``reprint_branches`` a receipt that may not have come
+    out is printed again, marked, without asking.
     """
 
     host: str

@@ -1,0 +1,46 @@
+"""The life of a print job, every interleaving with a few faults: no promise is broken, and each rule is needed."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from examples.jobs.states import AGENT, SERVICE, advance
+from tests.examples import job_model
+from tests.examples.job_model import MUTANTS, SCENARIOS, explore
+
+used: set[tuple[Any, Any]] = set()
+explored: set[str] = set()
+
+
+@pytest.fixture(autouse=True)
+def _recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    def recording(table: Mapping[Any, Any], state: Any, event: Any) -> Any:
+        used.add((state, event))
+        return advance(table, state, event)
+
+    monkeypatch.setattr(job_model, "advance", recording)
+    yield
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_no_promise_is_broken_and_every_job_can_end(name: str) -> None:
+    result = explore(SCENARIOS[name])
+    assert (result.broken, result.way) == ("", ())
+    assert result.stuck == 0
+    assert result.worlds > 10_000  # it has not become a model of nothing
+    faults = {step.split(":")[0].rstrip(" 01") for step in result.seen if step.split()[0].isupper()}
+    assert len(faults) >= sum(count > 0 for count in SCENARIOS[name].budget) - (name == "reprint")
+    explored.add(name)
+
+
+def test_every_row_of_the_tables_was_taken() -> None:
+    for name in SCENARIOS.keys() - explored:  # where this test is run alone
+        explore(SCENARIOS[name])
+    assert used >= SERVICE.keys() | AGENT.keys()
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_without_one_of_the_rules_a_promise_is_broken(mutant: str) -> None:
+    result = explore(SCENARIOS[MUTANTS[mutant][0]], mutant)
+    assert result.broken, MUTANTS[mutant][1]
