@@ -19,6 +19,8 @@ MAX_PNG: Final = 64 * 1024
 MAX_WIDTH: Final = 576  # dots: 80 mm paper at 203 dpi
 MAX_HEIGHT: Final = 1662
 _ALIGN: Final = ("left", "center", "right")
+# Any other control character could begin a command: a text would be raw ESC/POS.
+_PRINTABLE: Final = r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*"
 
 # ESC/POS Command Reference, GS k: what each system can carry.
 BARCODES: Final = {
@@ -104,7 +106,7 @@ def _element(value: object, where: str) -> Element:
 
 def _text(fields: Fields) -> Text:
     return Text(
-        fields.text("text", MAX_TEXT),
+        fields.text("text", MAX_TEXT, pattern=_PRINTABLE),
         fields.take("bold", bool, False),
         fields.take("underline", bool, False),
         fields.choice("align", _ALIGN, "left"),

@@ -321,9 +321,9 @@ def test_the_service_comes_back_and_the_agent_with_it(virtual_printer: VirtualPr
         port = str(probe.getsockname()[1])
     with service(SERVICE_PORT=port) as till:
         desktop = start_agent(till.url, {"kitchen": f"tcp://127.0.0.1:{virtual_printer.port}"})
-        desktop.ready()
+        desktop.event("joined")
     with service(SERVICE_PORT=port) as till:
-        desktop.ready()
+        desktop.event("joined")
         assert till.ended(till.submit("kitchen")["id"])["outcome"] == "written"
     desktop.stop()
 
@@ -345,8 +345,7 @@ def test_a_full_queue_says_so(virtual_printer: VirtualPrinter) -> None:
         ("examples.service", {}, "SERVICE_JWT_SECRET is not set"),
         ("examples.service", {"SERVICE_JWT_SECRET": "short"}, "32 bytes"),
         ("examples.service", {"SERVICE_JWT_SECRET": SECRET, "SERVICE_PORT": "many"}, "SERVICE_PORT must be"),
-        ("examples.agent", {}, "AGENT_TOKEN is not set"),
-        ("examples.agent", {"AGENT_TOKEN": "t", "AGENT_BRANCH": "b", "AGENT_PRINTERS": "kitchen"}, "tcp://"),
+        ("examples.agent", {}, "AGENT_CONFIG is not set"),
     ],
 )
 def test_wrong_settings_are_named(module: str, environment: dict[str, str], said: str) -> None:
