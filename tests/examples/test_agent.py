@@ -30,6 +30,8 @@ from tests.examples.scripted_service import ScriptedService
 SECRET_TEXT = "Ramen for Table Nine"
 CUT = {"type": "cut"}
 
+ASKED = 100  # bytes that a printer is asked before a job, at most
+
 
 def text(words: str) -> dict[str, Any]:
     return {"type": "text", "text": words}
@@ -151,7 +153,7 @@ def test_an_agent_that_is_killed_while_it_prints_knows_that_it_had_begun(
     with running(service, at(printer, proof=False), tmp_path) as agent:
         link = service.joined()
         link.send(message)
-        until(lambda: printer.received_count)
+        until(lambda: printer.received_count > ASKED)
         kill(agent)
     assert journalled(tmp_path, message.id) == "started"
     printer.slow(None)
@@ -251,7 +253,7 @@ def test_a_job_is_cancelled_until_it_begins_and_not_after(
         printer.paper_in()
         printer.slow(1.0)
         link.send(begun)
-        until(lambda: printer.buffered)
+        until(lambda: printer.buffered > 40)
         link.send(wire.Cancel(begun.id))
         assert link.hear(wire.Cancelled) == wire.Cancelled(begun.id, False)
         never = uuid.uuid4().hex
@@ -307,7 +309,7 @@ def test_nothing_begins_while_the_journal_cannot_be_written(
         limit(agent, resource.RLIM_INFINITY)
         link = service.joined()
         assert link.hello.jobs == ()
-        assert virtual_printer.received_count == 0
+        assert virtual_printer.received_count <= ASKED
         link.send(message)
         assert link.hear(wire.Done) == wire.Done(message.id, "written")
     assert len(virtual_printer.receipts) == 1
