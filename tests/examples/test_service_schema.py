@@ -1,4 +1,4 @@
-"""The HTTP interface against its own description: whatever is sent, no 5xx, and every answer is a described one."""
+"""The HTTP interface against its own description: whatever is sent, no 5xx, and every answer is as described."""
 
 from collections.abc import Iterator
 
