@@ -70,8 +70,6 @@ class Connection:
         while True:
             began = time.monotonic()
             try:
-                # It grows with each connection, and what cannot be written must not be promised.
-                await asyncio.to_thread(self._journal.touch)
                 await self._connect()
             except InvalidStatus as answer:
                 status = answer.response.status_code
@@ -119,6 +117,9 @@ class Connection:
 
     async def _serve(self, websocket: ClientConnection) -> None:
         settings = self._settings
+        # Only now, on a connection that stands: attempts that fail must not let a journal that was put back catch up
+        # with what the service knows of it. And what cannot be written must not be promised.
+        await asyncio.to_thread(self._journal.touch)
         session = await asyncio.to_thread(self._hands.enter)
         sequence, known = await asyncio.to_thread(self._journal.known)
         printers = tuple(map(wire.Printer, settings.printers))

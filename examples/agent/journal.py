@@ -80,7 +80,6 @@ class Journal:
         try:
             self._open()
             self.identity: str = self._db.execute("SELECT identity FROM journal").fetchone()[0]
-            self.touch()
             self._prune()
         except BaseException as error:
             self._db.close()
@@ -136,7 +135,7 @@ class Journal:
     # -- what is written -------------------------------------------------------------------------------------------
 
     def touch(self) -> None:
-        """Write, to see whether it can be. Raises `Unwritable`."""
+        """Let the sequence number grow, and see whether that can be written. Raises `Unwritable`."""
         with self._change():
             pass
 
@@ -196,17 +195,17 @@ class Journal:
 
     def _prune(self) -> None:
         self._pruned = time.monotonic()
-        with self._change() as now:
+        with self._change(grows=False) as now:
             self._db.execute("DELETE FROM jobs WHERE settled = 1 AND at < ?", (now - self._keep,))
 
     @contextmanager
-    def _change(self) -> Iterator[float]:
+    def _change(self, *, grows: bool = True) -> Iterator[float]:
         """A transaction; its end is its durable write. Gives the time of day."""
         with self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield time.time()
-                self._db.execute("UPDATE journal SET sequence = sequence + 1")
+                self._db.execute("UPDATE journal SET sequence = sequence + ?", (int(grows),))
                 self._db.execute("COMMIT")
             except BaseException as error:
                 with suppress(sqlite3.Error):
