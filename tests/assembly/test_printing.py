@@ -1,10 +1,12 @@
 """print_job(): spans, metrics, and an outcome that claims no more than is known."""
 
 import asyncio
+import io
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from escpos.escpos import EscposIO
@@ -201,6 +203,48 @@ async def test_a_cancelled_job_ends_once_its_thread_is_done(sdk: Sdk) -> None:
     assert sdk.value("printer.queue.length") == 0
 
 
+@pytest.mark.anyio
+async def test_a_job_cancelled_while_its_printer_is_not_ready_is_not_printed(sdk: Sdk, paper: VirtualPrinter) -> None:
+    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen", proof="process_id")
+    paper.paper_out()
+
+    async def one() -> None:
+        async with print_job(kitchen, timeout=20) as job:
+            await job.run(ticket, kitchen)
+
+    task = asyncio.create_task(one())
+    await asyncio.sleep(0.5)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    paper.paper_in()
+    async with print_job(kitchen) as next_one:  # which the first one keeps waiting no longer
+        await next_one.run(ticket, kitchen)
+    kitchen.close()
+    assert next_one.outcome == "confirmed"
+    assert len(paper.wait_for_receipts(1)) == 1
+    assert sdk.value("printer.jobs", printer__job__outcome="failed", error__type="cancelled") == 1
+
+
+@pytest.mark.anyio
+async def test_a_call_that_found_its_printer_not_ready_can_be_made_again(sdk: Sdk, paper: VirtualPrinter) -> None:
+    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen", proof="process_id")
+    paper.cover_open()
+    async with print_job(kitchen, timeout=10) as job:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(job.run(ticket, kitchen), 0.5)
+        paper.cover_close()
+        await job.run(ticket, kitchen)
+    async with print_job(kitchen, timeout=1.5) as refused:
+        paper.cover_open()
+        for _ in range(2):
+            with pytest.raises(PrintJobFailed):
+                await refused.run(ticket, kitchen)
+    kitchen.close()
+    assert (job.outcome, job.error_type) == ("confirmed", None)
+    assert (refused.outcome, refused.error_type) == ("failed", "cover_open")
+    assert len(paper.receipts) == 1
+
+
 def test_threads_take_turns_on_a_printer(sdk: Sdk, paper: VirtualPrinter) -> None:
     printer = Network("127.0.0.1", paper.port)
 
@@ -241,6 +285,34 @@ def test_any_transport_prints_and_is_let_go(sdk: Sdk) -> None:
     assert sdk.value("printer.io", network__io__direction="receive", printer__name="bar") == 1
     unwatch_classes()
     assert {name: vars(Wire)[name] for name in ("write", "read")} == {n: before[n] for n in ("write", "read")}
+
+
+class Coroutines:
+    async def write(self, data: bytes) -> None: ...
+
+    async def read(self, _timeout: float) -> bytes:
+        return b""
+
+
+class Statics:
+    @staticmethod
+    def write(data: bytes) -> None: ...
+
+    @staticmethod
+    def read(timeout: float) -> bytes:
+        return b""
+
+
+@pytest.mark.parametrize(
+    "transport",
+    [Coroutines(), Statics(), SimpleNamespace(write=len, read=len), io.BytesIO()],
+    ids=["coroutines", "static methods", "attributes", "built in"],
+)
+def test_what_cannot_be_watched_is_named_and_left_alone(transport: object) -> None:
+    before = dict(vars(type(transport)))
+    with pytest.raises(TypeError, match="cannot be watched: wrap it"):
+        register(transport, name="bar")
+    assert dict(vars(type(transport))) == before
 
 
 def test_bad_arguments_are_named() -> None:

@@ -166,6 +166,24 @@ def test_a_printer_that_was_switched_off_and_on_has_lost_the_job(sdk: Sdk) -> No
     assert (job.outcome, job.error_type) == (Outcome.UNKNOWN, "reset")
 
 
+def test_the_proof_of_one_part_is_not_that_of_the_next(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers(speed=300.0)
+    kitchen = proving(paper)
+    with print_job(kitchen, timeout=8) as job:
+        ticket(kitchen, "first part\n")
+        kitchen.close()
+        assert job.proven
+        ticket(kitchen, "second part\n" * 20)
+        assert not job.proven
+    paper.power_off()
+    assert [receipt.lines for receipt in paper.receipts if receipt.cut] == [("first part",)]
+    assert (job.outcome, job.proven) == (Outcome.WRITTEN, False)
+    span = sdk.span("print job")
+    assert span.attributes is not None
+    assert span.attributes["printer.job.evidence"] == "sent"
+    kitchen.close()
+
+
 def test_the_answer_to_another_job_proves_nothing(sdk: Sdk) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 

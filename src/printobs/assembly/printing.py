@@ -254,13 +254,15 @@ class PrintJob:
             raise
         return self
 
-    def _prepare(self) -> None:
+    def _prepare(self, given_up: Callable[[], bool] = lambda: False) -> None:
         if self._prepared:
             return
-        self._prepared = True
-        trouble = self._begun.prepare()
+        trouble = self._begun.prepare(given_up)
+        if given_up():
+            raise asyncio.CancelledError
         if trouble is not None:
             raise PrintJobFailed(Outcome.FAILED, trouble.value)
+        self._prepared = True
         with _guard:  # again, for a connection that was opened meanwhile
             self._unlimit()
             self._limit()
@@ -311,11 +313,12 @@ class PrintJob:
         """Call ``function`` on the printer's own thread, as part of this job; gives and raises what it does.
 
         The thread serves one call at a time, so a receipt belongs into one call. A call that is cancelled while it
-        runs goes on to its end, as a receipt half-sent helps nobody; one that has not begun is not made.
+        runs goes on to its end, as a receipt half-sent helps nobody; one that has not begun, because it waits for its
+        turn or for the printer to be ready, is not made.
         """
         job = self._begun
         asked = clock.monotonic()
-        begun = False
+        begun = given_up = False
 
         def call() -> R:
             nonlocal begun
@@ -325,7 +328,7 @@ class PrintJob:
             with self._printer.turn:
                 self._take()
                 try:
-                    self._prepare()
+                    self._prepare(lambda: given_up)
                     return function(*args, **kwargs)
                 finally:
                     self._give_back()
@@ -334,6 +337,9 @@ class PrintJob:
         future: Future[R] = self._printer.thread.submit(contextvars.copy_context().run, call)
         try:
             return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            given_up = True
+            raise
         finally:
             if future.cancelled() and not begun:
                 self._printer.waiting.add(-1)

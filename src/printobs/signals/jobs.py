@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import context, trace
@@ -65,6 +66,7 @@ class Job:
         "_cut_at",
         "_ended",
         "_ending",
+        "_examined",
         "_failure",
         "_incomplete",
         "_parts",
@@ -72,6 +74,7 @@ class Job:
         "_reprint_of",
         "_span",
         "_started",
+        "_unready",
         "_window",
         "after_failure",
         "correlation_id",
@@ -120,6 +123,8 @@ class Job:
         self._incomplete = False
         self._queued = 0.0
         self.evidence: Evidence | None = None
+        self._examined = 0  # the bytes that `evidence` is for
+        self._unready = False  # the failure was a printer that was not ready: mended when it is
         self._asked: Asked | None = None
         self._conversation: Conversation | None = None
         self._cut_at = 0
@@ -201,23 +206,38 @@ class Job:
 
     # -- before the first byte --------------------------------------------------------------------------------------
 
-    def prepare(self) -> JobError | None:
-        """Open the connection and wait until the printer is ready; why it is not, by the time-out."""
-        trouble = proof.ready(self.printer, self.deadline, afresh=self._reprint_of is not None)
-        if trouble is not None:
-            self._failure = trouble
+    def prepare(self, given_up: Callable[[], bool]) -> JobError | None:
+        """Open the connection and wait until the printer is ready; why it is not, by the time-out.
+
+        Waiting ends early once it is ``given_up``, and then says nothing of how the job ends.
+        """
+        afresh = self._reprint_of is not None
+        trouble = proof.ready(self.printer, self.deadline, afresh=afresh, given_up=given_up)
+        if not given_up():
+            if trouble is not None:
+                self._failure = trouble
+            elif self._unready:
+                self._failure = None
+            self._unready = trouble is not None
         return trouble
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
     def confirm(self) -> None:
-        """Wait for proof, or until the last byte has left this host, by the deadline at most."""
-        if self._failure is not None or not self.size or self.evidence is not None:
+        """Wait for proof, or until the last byte has left this host, by the deadline at most.
+
+        A job whose connection is closed half-way is asked for then too, and rests on the weakest of what was found:
+        proof of one part is none of the others.
+        """
+        if self._failure is not None or self.size == self._examined:
             return
+        earlier, self.evidence, self._examined = self.evidence, None, self.size
         began = clock.monotonic()
         finding = self._found() or self._arrived()
         self._parts.append((Stage.CONFIRM, began, clock.monotonic(), finding.failure))
-        self.evidence, self._asked = finding.evidence, finding.asked
+        if finding.evidence is not None:
+            self.evidence = min(finding.evidence, earlier or finding.evidence, key=_STRENGTH.index)
+        self._asked = finding.asked if earlier in (None, Evidence.PROCESS_ID) else None
         if finding.failure is not None:
             self._failure = finding.failure
             self.after_failure = True  # all was written: whether it came out is in doubt
@@ -242,6 +262,8 @@ class Job:
 
     def hear_proof(self, timeout: float) -> bool | None:
         """Wait for proof that did not come in time; ``None`` where it comes no more. Blocks the printer's turn."""
+        if self.size != self._examined:
+            return None
         if self.evidence is Evidence.PROCESS_ID:
             return True
         asked, conversation = self._asked, self._conversation
@@ -329,6 +351,7 @@ class Job:
         span.end(clock.wall_ns(over))
 
 
+_STRENGTH: Final = (Evidence.SENT, Evidence.PROCESSED, Evidence.PROCESS_ID)  # the weakest first
 _WELL: Final = (Outcome.WRITTEN, Outcome.CONFIRMED)
 _NAMES: Final = {
     Stage.CONNECT: conventions.SPAN_CONNECT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from printobs.core import clock
@@ -23,8 +24,8 @@ GLANCE: Final = 0.25  # seconds between two questions to a printer that is not r
 _FOR_PRINTING: Final = 5.0
 
 
-def ready(printer: Printer, deadline: float, *, afresh: bool = False) -> JobError | None:
-    """Wait until ``printer`` can take a receipt; why it cannot, where that lasts too long.
+def ready(printer: Printer, deadline: float, *, afresh: bool, given_up: Callable[[], bool]) -> JobError | None:
+    """Wait until ``printer`` can take a receipt; why it cannot, where that lasts too long or is ``given_up``.
 
     One that is out of paper prints hours later what it is sent, so that it gets nothing. One that does not answer is
     taken for ready: a question must never keep a receipt from being printed. A connection that is dead, or on which
@@ -48,7 +49,7 @@ def ready(printer: Printer, deadline: float, *, afresh: bool = False) -> JobErro
                     printer.health.lost()
                 conversation = printer.converse(renew=conversation)
                 continue
-            if trouble is None or clock.monotonic() >= until:
+            if trouble is None or given_up() or clock.monotonic() >= until:
                 return trouble
             time.sleep(max(0.0, min(GLANCE, until - clock.monotonic())))
     except Unreachable as error:
