@@ -172,12 +172,12 @@ def test_the_proof_of_one_part_is_not_that_of_the_next(sdk: Sdk, virtual_printer
     with print_job(kitchen, timeout=8) as job:
         ticket(kitchen, "first part\n")
         kitchen.close()
-        assert job.proven
+        assert job.wait_for_proof() is True
         ticket(kitchen, "second part\n" * 20)
-        assert not job.proven
+        assert job.wait_for_proof() is None
     paper.power_off()
     assert [receipt.lines for receipt in paper.receipts if receipt.cut] == [("first part",)]
-    assert (job.outcome, job.proven) == (Outcome.WRITTEN, False)
+    assert (job.outcome, job.wait_for_proof()) == (Outcome.WRITTEN, None)
     span = sdk.span("print job")
     assert span.attributes is not None
     assert span.attributes["printer.job.evidence"] == "sent"
