@@ -114,7 +114,7 @@ def test_bytes_that_are_never_acknowledged_are_unknown(sdk: Sdk) -> None:
     """A full buffer behind a printer out of paper: written into this host's kernel is not written."""
     with VirtualPrinter(receive_buffer=64) as paper:
         paper.cover_open()
-        printer = Network("127.0.0.1", paper.port, timeout=5)
+        printer = register(Network("127.0.0.1", paper.port, timeout=5), name="kitchen", proof="sent")
         started = time.monotonic()
         with print_job(printer, timeout=0.3) as job:
             printer._raw(b"x" * 200_000)
@@ -232,7 +232,7 @@ def test_any_transport_prints_and_is_let_go(sdk: Sdk) -> None:
             return b"\x12"
 
     before = dict(vars(Wire))
-    bar = register(Wire(), name="bar")
+    bar = register(Wire(), name="bar", proof="sent")
     with print_job(bar) as job:
         assert bar.write(b"hello") == 5
         assert bar.read(0.1) == b"\x12"

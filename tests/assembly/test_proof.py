@@ -11,11 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from escpos.exceptions import DeviceNotFoundError
 from escpos.printer import File, Network
+from PIL import Image
 
 from printobs.assembly.printing import PrintJob, PrintJobFailed, print_job, register
 from printobs.core.conventions import Outcome
 from printobs.integrations import escpos
+from printobs.signals import conversation
 from printobs.signals.transport import unwatch_classes
 from printobs.testing.virtual_printer import VirtualPrinter
 from tests.conftest import Sdk
@@ -144,12 +147,14 @@ def test_a_printer_that_was_switched_off_and_on_has_lost_the_job(sdk: Sdk) -> No
             connection, _ = server.accept()
             with connection:
                 received = b""
-                while b"\x1d(H" not in received:
-                    received += (data := connection.recv(4096))
-                    connection.sendall(b"".join({1: b"\x12"}.get(n, b"\x12") for n in range(data.count(b"\x10\x04"))))
-                connection.sendall(b";1\0")
-                nonce = received[received.index(b"\x1d(H") + 7 :][:4]
-                connection.sendall(b'7"' + nonce + b"\0")  # too late: what it held is gone
+                for notice in (b"", b";1\0"):
+                    while b"\x1d(H" not in received:
+                        received += (data := connection.recv(4096))
+                        connection.sendall(b"\x12" * data.count(b"\x10\x04"))
+                    nonce = received[received.index(b"\x1d(H") + 7 :][:4]
+                    # With the notice it is too late: what it held is gone.
+                    connection.sendall(notice + b'7"' + nonce + b"\0")
+                    received = b""
                 connection.recv(4096)
 
         thread = threading.Thread(target=play, daemon=True)
@@ -337,3 +342,218 @@ def test_under_random_faults_nothing_false_is_said(sdk: Sdk) -> None:
     for span in sdk.spans("print job"):
         attributes = span.attributes or {}
         assert ("printer.job.window" in attributes) == (attributes["printer.job.outcome"] == "unknown")
+
+
+def torn_in_an_image(printer: Any, paper: VirtualPrinter) -> None:
+    """A job that is reset in the middle of a picture: the printer still waits for the rest of it."""
+    paper.reset_at(300 + 23)  # the questions before it, too
+    job = print_job(printer, timeout=2)
+    with contextlib.suppress(OSError), job:
+        printer.image(Image.new("1", (128, 200), 0))
+        ticket(printer)
+    assert job.outcome in (Outcome.FAILED, Outcome.UNKNOWN)
+    printer.close()
+
+
+@pytest.mark.parametrize("realtime_in_data", [False, True])
+def test_a_printer_that_waits_for_the_rest_of_a_picture_is_brought_into_step(
+    sdk: Sdk, virtual_printers: Printers, realtime_in_data: bool
+) -> None:
+    paper = virtual_printers(realtime_in_data=realtime_in_data)
+    kitchen = proving(paper)
+    torn_in_an_image(kitchen, paper)
+    job = printed(kitchen, timeout=10, text="".join(f"line {number}\n" for number in range(400)))
+    kitchen.close()
+    assert job.outcome is Outcome.CONFIRMED
+    assert paper.receipts[-1].lines[-400:][0] == "line 0"
+
+
+def test_what_a_printer_swallowed_for_a_picture_is_not_confirmed(
+    sdk: Sdk, virtual_printers: Printers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "_GAP", 0)  # it is not filled
+    paper = virtual_printers()
+    kitchen = proving(paper)
+    torn_in_an_image(kitchen, paper)
+    job = printed(kitchen, timeout=4, text="".join(f"line {number}\n" for number in range(1000)))
+    kitchen.close()
+    assert paper.receipts[-1].cut
+    assert "line 0" not in paper.receipts[-1].lines
+    assert (job.outcome, job.error_type) == (Outcome.UNKNOWN, "timeout")
+
+
+def test_only_a_new_connection_is_entered(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers()
+    kitchen = proving(paper)
+    for _ in range(3):
+        printed(kitchen)
+    assert paper.received.count(b"\x1d(H") == 1 + 3
+    kitchen.text("by hand, and not in a job\n")
+    printed(kitchen)
+    assert paper.received.count(b"\x1d(H") == 1 + 3 + 2
+    kitchen.close()
+
+
+def evidence(sdk: Sdk) -> list[object]:
+    return [(span.attributes or {}).get("printer.job.evidence") for span in sdk.spans("print job")]
+
+
+def test_a_printer_without_proof_tells_whether_all_was_processed(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers(process_id=False)
+    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen")
+    assert printed(kitchen).outcome is Outcome.WRITTEN
+    assert evidence(sdk) == ["processed"]
+    with print_job(kitchen) as job:
+        kitchen._raw(b"\x1dr\x01")  # an answer that could be taken for ours
+        ticket(kitchen)
+    assert job.outcome is Outcome.WRITTEN
+    with print_job(kitchen) as job:
+        kitchen.text("never cut\n")
+    paper.mute()
+    assert printed(kitchen, timeout=3).outcome is Outcome.WRITTEN
+    kitchen.close()
+    assert evidence(sdk) == ["processed", "sent", "sent", "sent"]
+
+
+def test_a_printer_without_proof_gets_nothing_either_while_it_is_not_ready(
+    sdk: Sdk, virtual_printers: Printers
+) -> None:
+    paper = virtual_printers()
+    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen")
+    paper.cover_open()
+    with pytest.raises(PrintJobFailed, match="cover_open"):
+        printed(kitchen, timeout=1)
+    paper.cover_close()
+    assert printed(kitchen).outcome is Outcome.WRITTEN
+    kitchen.close()
+    assert [receipt.lines[0] for receipt in paper.receipts] == ["2 x Ramen"]
+
+
+def test_paper_that_ends_before_all_was_processed_is_unknown_without_proof_too(
+    sdk: Sdk, virtual_printers: Printers
+) -> None:
+    paper = virtual_printers()
+    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen")
+    paper.paper_out(after_dots=60)
+    job = printed(kitchen, timeout=2, text="line\n" * 40)
+    assert (job.outcome, job.error_type) == (Outcome.UNKNOWN, "paper_end")
+    kitchen.close()
+
+
+def test_a_printer_that_was_told_so_is_asked_nothing(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers()
+    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen", proof="sent")
+    paper.cover_open()
+    assert printed(kitchen).outcome is Outcome.WRITTEN
+    assert evidence(sdk) == ["sent"]
+    kitchen.close()
+    assert b"\x10\x04" not in paper.received
+
+
+def test_a_late_answer_in_order_is_not_taken_for_the_next_jobs(sdk: Sdk, virtual_printers: Printers) -> None:
+    """Whose GS r was never answered may be answered when the next job asks, on another connection even."""
+    paper = virtual_printers()
+    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen")
+    paper.paper_out(after_dots=60)
+    assert printed(kitchen, timeout=1.5, text="line\n" * 40).outcome is Outcome.UNKNOWN
+    kitchen.close()
+    paper.paper_in()
+    paper.wait_for_receipts(1)
+    assert printed(kitchen).outcome is Outcome.WRITTEN
+    kitchen.close()
+    assert evidence(sdk)[-1] == "sent"
+
+
+def test_a_reprint_throws_away_what_is_left_of_the_first(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers(receive_buffer=256)
+    kitchen = proving(paper)
+    paper.paper_out(after_dots=300)
+    first = printed(kitchen, timeout=1.5, text="".join(f"line {number:04}\n" for number in range(1000)))
+    assert first.outcome is Outcome.UNKNOWN
+    threading.Timer(0.3, paper.paper_in).start()
+    with print_job(kitchen, timeout=8, reprint_of=first.id) as second:
+        kitchen.hw("INIT")
+        ticket(kitchen, "the copy\n")
+    kitchen.close()
+    assert second.outcome is Outcome.CONFIRMED
+    [only] = paper.receipts
+    assert only.lines[-1] != "line 0999"
+    assert "the copy" in only.lines
+    assert (sdk.spans("print job")[-1].attributes or {})["printer.job.reprint_of"] == first.id
+
+
+def test_proof_may_come_late(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers()
+    kitchen = proving(paper)
+    paper.paper_out(after_dots=60)
+    job = printed(kitchen, timeout=1.5, text="line\n" * 40)
+    assert (job.outcome, job.proven) == (Outcome.UNKNOWN, False)
+    paper.paper_in()
+    paper.wait_for_receipts(1)
+    assert printed(kitchen).outcome is Outcome.CONFIRMED
+    kitchen.close()
+    assert (job.outcome, job.proven) == (Outcome.UNKNOWN, True)
+
+
+def test_a_connection_on_which_nothing_arrives_is_made_anew(sdk: Sdk) -> None:
+    """The peer is gone without a word; its end of the connection acknowledges nothing."""
+    paper = VirtualPrinter()
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        kitchen = register(Network("127.0.0.1", deaf.getsockname()[1], timeout=5), name="kitchen", proof="process_id")
+        device: Any = kitchen.device
+        device.settimeout(0.1)
+        with contextlib.suppress(TimeoutError):
+            while True:
+                device.sendall(bytes(100_000))
+        kitchen.port = paper.port
+        assert printed(kitchen, timeout=8).outcome is Outcome.CONFIRMED
+        kitchen.close()
+    assert len(paper.receipts) == 1
+    paper.close()
+
+
+def test_a_printer_that_comes_back_is_reached_again(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers()
+    kitchen = proving(paper)
+    paper.power_off()
+    job = print_job(kitchen, timeout=2)
+    with pytest.raises(DeviceNotFoundError), job:
+        ticket(kitchen)
+    assert (job.outcome, job.error_type) == (Outcome.FAILED, "connect_refused")
+    assert sdk.value("printer.connection.attempts") == 1
+    paper.power_on()
+    assert printed(kitchen).outcome is Outcome.CONFIRMED
+    kitchen.close()
+
+
+def test_closing_with_an_answer_owed_destroys_nothing(sdk: Sdk, virtual_printers: Printers) -> None:
+    """An answer that comes to a closed connection makes the kernel throw away what it has still to send."""
+    paper = virtual_printers(receive_buffer=256)
+    kitchen = proving(paper)
+    text = "".join(f"line {number}\n" for number in range(6000))
+    paper.paper_out(after_dots=60)
+    job = print_job(kitchen, timeout=1.5)
+    with job:
+        kitchen.text(text)
+        kitchen._raw(b"\x10\x04\x01")  # the application's own, in the middle
+        ticket(kitchen, text)
+    assert job.outcome is Outcome.UNKNOWN
+    paper.paper_in()
+    kitchen.close()
+    [receipt] = paper.wait_for_receipts(1, 10)
+    assert receipt.cut
+    assert [line for line in receipt.lines if line] == 2 * text.splitlines()
+
+
+def test_the_answer_to_the_last_job_proves_nothing(sdk: Sdk, virtual_printers: Printers) -> None:
+    """The paper ends under the second job, while the proof of the first is still on its way."""
+    paper = virtual_printers()
+    kitchen = proving(paper)
+    paper.paper_out(after_dots=60)
+    assert printed(kitchen, timeout=1.5, text="line\n" * 40).outcome is Outcome.UNKNOWN
+    paper.paper_in()
+    paper.wait_for_receipts(1)
+    paper.paper_out(after_dots=60)
+    job = printed(kitchen, timeout=1.5, text="line\n" * 40)
+    assert (job.outcome, job.error_type) == (Outcome.UNKNOWN, "paper_end")
+    kitchen.close()

@@ -4,10 +4,11 @@ import abc
 import contextlib
 import functools
 import inspect
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import pytest
@@ -15,8 +16,10 @@ from escpos.escpos import Escpos, EscposIO
 from escpos.printer import Dummy, File, Network
 from PIL import Image
 
-from printobs.assembly.printing import print_job
+from printobs.assembly.printing import print_job, register
 from printobs.integrations import escpos
+from printobs.signals.jobs import cuts
+from printobs.testing.virtual_printer import VirtualPrinter
 from tests.conftest import Sdk
 
 LOGO = Image.new("1", (64, 40), 0)
@@ -100,7 +103,7 @@ def test_the_bytes_on_the_wire_are_the_bare_drivers(name: str, listener: Listene
     try:
         send()
         printer = Network("127.0.0.1", listener.port, profile="TM-T88V")
-        with print_job(printer) as job:
+        with print_job(register(printer, name="kitchen", proof="sent")) as job:
             RECEIPTS[name](printer)
         printer.close()
     finally:
@@ -110,6 +113,30 @@ def test_the_bytes_on_the_wire_are_the_bare_drivers(name: str, listener: Listene
     assert found == bare
     assert explicit == bare
     assert job.outcome == "written"
+
+
+@pytest.mark.parametrize("proof", [None, "process_id"])
+@pytest.mark.parametrize("name", RECEIPTS)
+def test_a_printer_is_asked_before_the_first_byte_and_after_the_last_and_never_between(
+    name: str, proof: Literal["process_id"] | None, listener: Listener, sdk: Sdk
+) -> None:
+    bare = Network("127.0.0.1", listener.port, profile="TM-T88V")
+    RECEIPTS[name](bare)
+    bare.close()
+    [expected] = listener.wait(1)
+    with VirtualPrinter() as paper:
+        printer = register(Network("127.0.0.1", paper.port, profile="TM-T88V"), name="kitchen", proof=proof)
+        with print_job(printer, timeout=10):
+            RECEIPTS[name](printer)
+        printer.close()
+        paper.wait_idle()
+        before, own, after = paper.received.partition(expected)
+    escpos.uninstrument()
+    assert own
+    entry = rb"\x1d\(H\x06\x0000[A-Oa-o]{4}" if proof else b""
+    assert re.fullmatch(rb"\x10\x04\x01\x10\x04\x02\x10\x04\x03\x10\x04\x04" + entry, before)
+    # A receipt that does not end with its cut is not asked for.
+    assert re.fullmatch(entry if proof else rb"\x1dr\x01", after) or (not after and not cuts(expected[-4:]))
 
 
 def test_every_public_method_is_a_receipt_here_or_known_to_write_nothing() -> None:
@@ -217,7 +244,7 @@ def test_printobs_failing_inside_changes_nothing(listener: Listener, instrumente
     for name in ("printobs.signals.jobs.Job._record", "printobs.signals.passive._content"):
         monkeypatch.setattr(name, fail)
     monkeypatch.setattr("printobs.signals.correlation.ensure", fail)
-    printer = Network("127.0.0.1", listener.port)
+    printer = register(Network("127.0.0.1", listener.port), name="kitchen", proof="sent")
     with print_job(printer) as job:
         printer.text("one\n")
     printer.text("two\n")

@@ -114,6 +114,9 @@ class UsbStub:
         self.received += data
         return len(data)
 
+    def read(self, endpoint: int, size: int, timeout: int) -> bytes:
+        raise usb.core.USBTimeoutError("nothing came", errno=110)
+
 
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> UsbStub:
@@ -152,7 +155,7 @@ def test_a_driver_prints_the_same_bytes_and_reports_its_jobs(
         ticket(found)
         found.close()
         assert taken() == expected
-        printer = register(make(), name="kitchen")
+        printer = register(make(), name="kitchen", proof="sent")
         with print_job(printer, timeout=5) as job:
             ticket(printer)
         printer.close()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Sequence
+from typing import Final
 
-from printobs.assembly import doctor
+from printobs.assembly import addresses, doctor, findings
 from printobs.core.telemetry import VERSION
+
+INTERRUPTED: Final = 130  # by Ctrl-C, as shells say it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,16 +23,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = commands.add_parser(
         "doctor",
         help="what a printer is, how it is, and what it can prove",
-        epilog="exit status: 0 ready (with --print: and proven), 1 in trouble or not proven, 2 usage, 3 unreachable",
+        description="What a printer is, how it is, how fast it answers. Without --print nothing is printed.",
+        epilog="Exit status: 0 ready (with --print: and proven), 1 in trouble or not proven, 2 usage, 3 unreachable, "
+        f"130 interrupted. It takes {doctor.BOUND:g} s at most, with --print {doctor.BOUND_PRINTING:g} s.",
     )
-    command.add_argument("address", help="tcp://HOST[:PORT]")
-    command.add_argument("--print", action="store_true", dest="slip", help="print a slip, and try the proof of it")
+    command.add_argument("address", help=f"{addresses.EXAMPLES}; in and out are the endpoints")
+    command.add_argument(
+        "--print",
+        action="store_true",
+        dest="slip",
+        help="print a slip, try every proof of it, and save what that shows",
+    )
+    command.add_argument(
+        "--no-save",
+        action="store_false",
+        dest="save",
+        help=f"do not save it for register(), which looks into ${findings.VARIABLE}, or printobs/printers.json in "
+        "the user's configuration folder",
+    )
     command.add_argument("--json", action="store_true", help="for scripts")
     options = parser.parse_args(arguments)
     try:
-        findings = doctor.examine(options.address, slip=options.slip)
+        diagnosis = doctor.examine(options.address, slip=options.slip, save=options.save)
     except ValueError as error:
         command.error(str(error))
-    text = json.dumps(findings.as_json(), indent=2) if options.json else "\n".join(findings.lines())
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    text = json.dumps(diagnosis.as_json(), indent=2) if options.json else "\n".join(diagnosis.lines())
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # whatever the console cannot show
     sys.stdout.write(text + "\n")
-    return findings.exit_code
+    return diagnosis.exit_code

@@ -3,168 +3,176 @@
 from __future__ import annotations
 
 import random
-import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final
-from urllib.parse import urlsplit
+from pathlib import Path
+from typing import Final
 
-from printobs.integrations.escpos_channels import SocketChannel
-from printobs.signals.escpos_replies import Answered, Buffered, Identity, Process, Question, RealTime, Replies
-from printobs.signals.escpos_status import PrinterState
-from printobs.signals.proof import LETTERS, Channel
+from printobs.assembly import addresses, findings
+from printobs.assembly.addresses import Address
+from printobs.assembly.diagnosis import Diagnosis
+from printobs.core import clock
+from printobs.signals.conversation import LETTERS, Channel
+from printobs.signals.escpos_replies import (
+    Answered,
+    Buffered,
+    Identity,
+    Noise,
+    PoweredOn,
+    Process,
+    Question,
+    RealTime,
+    Replies,
+)
 
 ANSWER: Final = 1.0  # seconds for an answer
+HASTE: Final = 0.2  # seconds for an answer that should have been here
 PRINTING: Final = 10.0  # seconds for the slip
-PORT: Final = 9100
-
-READY: Final = 0
-TROUBLED: Final = 1
-USAGE: Final = 2
-UNREACHABLE: Final = 3
+CLOSING: Final = 5.0  # seconds for a printer that has been given a slip to take all of it
+BOUND: Final = 15.0  # seconds that a look takes at most
+BOUND_PRINTING: Final = 35.0  # with a slip, and its findings saved
 
 _SLIP: Final = b"\x1b@printobs doctor\nIf you can read this, it prints.\n\n\n\n\n\x1dV\x00"
+# The question that a clone takes for text waits in its line buffer: it belongs on this paper, not on the next receipt.
+_REST: Final = b'\nAny odd characters such as "(H" here?\nThen it prints GS ( H as text.\n\n\n\n\n\x1dV\x00'
 
 
-@dataclass(slots=True)
-class Findings:
-    """What was found. Times in seconds; ``None``: no answer, or not asked."""
+def examine(address: str, *, slip: bool = False, save: bool = False) -> Diagnosis:
+    """Look at the printer at ``address``, as `addresses.parse` takes it; raises ValueError for what is none.
 
-    address: str
-    connected: bool = False
-    error: str | None = None
-    connect_time: float | None = None
-    real_time_status: float | None = None  # round trip of DLE EOT
-    buffered_status: float | None = None  # of GS r
-    printed: bool = False
-    process_id: float | None = None  # from the slip's last byte to the response
-    state: PrinterState = field(default_factory=PrinterState)
-
-    @property
-    def proof(self) -> str | None:
-        """What to give to `printobs.register`."""
-        return "process_id" if self.process_id is not None else None
-
-    @property
-    def exit_code(self) -> int:
-        """0: ready (and, if it was tried, proven); 1: in trouble, or not proven; 3: cannot be reached."""
-        if not self.connected:
-            return UNREACHABLE
-        return TROUBLED if self.state.trouble or (self.printed and self.proof is None) else READY
-
-    def as_json(self) -> dict[str, Any]:
-        """Everything, for scripts."""
-        trouble = self.state.trouble
-        return {**asdict(self), "trouble": trouble.value if trouble else None, "proof": self.proof}
-
-    def lines(self) -> Iterator[str]:
-        """Everything, for people."""
-        if not self.connected:
-            yield f"{self.address}: cannot be reached: {self.error}"
-            return
-        state = self.state
-        yield f"{self.address}: connected in {_milliseconds(self.connect_time)}"
-        model = " ".join(name for name in (state.maker, state.model) if name)
-        yield f"  printer            {model or 'does not tell'}"
-        for name, value in (("firmware", state.firmware), ("serial number", state.serial)):
-            if value:
-                yield f"  {name:<18} {value}"
-        yield f"  real-time status   {_milliseconds(self.real_time_status)}"
-        yield f"  buffered status    {_milliseconds(self.buffered_status)}"
-        yield f"  state              {state.trouble.value if state.trouble else _well(state)}"
-        if not self.printed:
-            yield "  proof of print     not tried: doctor --print prints a slip"
-        elif self.proof:
-            yield f"  proof of print     process ID response, {_milliseconds(self.process_id)} after the slip"
-            yield '  register it with   proof="process_id"'
-        else:
-            yield "  proof of print     none: its jobs end as written"
-        if self.error:
-            yield f"  but                {self.error}"
-
-
-def _well(state: PrinterState) -> str:
-    if state.offline is None:
-        return "does not tell"
-    return "ready, paper near its end" if state.paper_near_end else "ready"
-
-
-def _milliseconds(seconds: float | None) -> str:
-    return "no answer" if seconds is None else f"{seconds * 1000:.1f} ms"
-
-
-def examine(address: str, *, slip: bool = False) -> Findings:
-    """Look at the printer at ``tcp://HOST[:PORT]``; raises ValueError for any other address.
-
-    ``slip`` prints a test slip, and tries whether the printer proves it. It does not print into trouble.
+    ``slip`` prints a test slip, and tries every proof of it; it is not printed into trouble. ``save`` keeps for
+    `printobs.register` what that has shown. Lasts no longer than `BOUND` or `BOUND_PRINTING`.
     """
-    host, port = _parsed(address)
-    findings = Findings(address)
+    where = addresses.parse(address)
+    diagnosis = Diagnosis(address)
     try:
-        with _connected(findings, host, port) as channel:
-            _Examination(channel, findings).run(slip)
+        with _connected(diagnosis, where) as channel:
+            _Examination(channel, diagnosis).run(slip)
     except OSError as error:
-        findings.error = error.strerror or str(error) or type(error).__name__
-    return findings
-
-
-def _parsed(address: str) -> tuple[str, int]:
-    parts = urlsplit(address)
-    port = parts.port if parts.port is not None else PORT
-    if parts.scheme != "tcp" or not parts.hostname or parts.path not in ("", "/") or not port:
-        raise ValueError(f"an address is as tcp://10.0.0.9:9100, not {address}")
-    return parts.hostname, port
+        diagnosis.error = _told(error)
+    if save and diagnosis.conclusive:
+        _save(diagnosis, where)
+    return diagnosis
 
 
 @contextmanager
-def _connected(findings: Findings, host: str, port: int) -> Iterator[Channel]:
-    began = time.perf_counter()
-    with socket.create_connection((host, port), 5.0) as device:
-        findings.connected, findings.connect_time = True, time.perf_counter() - began
-        channel = SocketChannel(device)
-        try:
-            yield channel
-        finally:
-            channel.drain(ANSWER)
+def _connected(diagnosis: Diagnosis, where: Address) -> Iterator[Channel]:
+    began = clock.monotonic()
+    link = addresses.connect(where)
+    try:
+        diagnosis.connected, diagnosis.connect_time = True, clock.monotonic() - began
+        yield link.channel
+    finally:
+        # Closed with a reply unread or still to come, a socket is reset, and the slip in it is lost.
+        link.close(CLOSING if diagnosis.printed else ANSWER)
+
+
+def _save(diagnosis: Diagnosis, where: Address) -> None:
+    state = diagnosis.state
+    finding = findings.found(
+        diagnosis.proof,
+        ordered=diagnosis.ordered_status is not None or diagnosis.ordered_name is not None,
+        printer=" ".join(name for name in (state.maker, state.model) if name),
+        serial=state.serial or "",
+    )
+    file: Path | None = None
+    try:
+        file = findings.path()
+        findings.save(where.key, finding)
+        diagnosis.saved = str(file)
+    except (OSError, RuntimeError) as error:
+        diagnosis.not_saved = f"{file or findings.VARIABLE}: {_told(error)}"
+    except ValueError as error:
+        diagnosis.not_saved = f"{file}: {error}: move it away, or name another by ${findings.VARIABLE}"
+
+
+def _told(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
 
 class _Examination:
-    def __init__(self, channel: Channel, findings: Findings) -> None:
+    def __init__(self, channel: Channel, diagnosis: Diagnosis) -> None:
         self._channel = channel
-        self._findings = findings
+        self._diagnosis = diagnosis
         self._replies = Replies()
+        self._answers: list[tuple[Question, float]] = []
+        self._switched_on = False
 
     def run(self, slip: bool) -> None:
-        findings = self._findings
-        try:
-            findings.real_time_status = self._ask(RealTime(1))
-            if findings.real_time_status is not None:
-                for n in (2, 3, 4):
-                    self._ask(RealTime(n))
-            if self._replies.state.trouble is None:
-                findings.buffered_status = self._ask(Buffered(1))
-                if findings.buffered_status is not None:
-                    for n in (66, 67, 65, 68):
-                        self._ask(Identity(n))
-                if slip:
-                    self._print()
-        finally:
-            findings.state = self._replies.state
+        diagnosis = self._diagnosis
+        self._replies.feed(self._channel.read(0.0))  # what is here already answers somebody else
+        diagnosis.real_time_status = self._ask(RealTime(1))
+        if diagnosis.real_time_status is not None:
+            self._ask(RealTime(2), RealTime(3), RealTime(4))
+        if diagnosis.trouble is None and not diagnosis.foreign:
+            self._identify()
+            if slip:
+                self._print()
+
+    def _identify(self) -> None:
+        self._diagnosis.buffered_status = self._ask(Buffered(1))
+        if self._diagnosis.buffered_status is None:
+            self._ask(Identity(67))
+            return
+        for n in (66, 67, 65, 68):
+            # Not every model knows them all. When what was asked behind it is answered, no answer to it will come.
+            name, behind = Identity(n), Buffered(1)
+            if self._ask(name, behind) is not None and self._answered(name) is None:
+                self._listen(name, until=clock.monotonic() + HASTE)
+                self._replies.ledger.forget()
 
     def _print(self) -> None:
-        self._findings.printed = True
+        diagnosis = self._diagnosis
+        diagnosis.printed = True
         self._channel.write(_SLIP, ANSWER)
-        self._findings.process_id = self._ask(Process(bytes(random.choices(LETTERS, k=4))), PRINTING)
+        sent = clock.monotonic()
+        status, name, process = Buffered(1), Identity(67), Process(bytes(random.choices(LETTERS, k=4)))
+        self._switched_on = False
+        self._send(status, name, process, until=sent + PRINTING)
+        self._listen(process, until=sent + PRINTING)
+        if self._switched_on:
+            raise ConnectionResetError("it has been switched on in the middle of the slip")
+        if self._answered(process) is None and diagnosis.real_time_status is not None:
+            self._ask(*(RealTime(n) for n in range(1, 5)))  # is the paper at its end?
+        diagnosis.ordered_status = self._answered(status, since=sent)
+        diagnosis.ordered_name = self._answered(name, since=sent)
+        diagnosis.process_id = self._answered(process, since=sent)
+        if diagnosis.process_id is None and diagnosis.trouble is None:
+            self._channel.write(_REST, ANSWER)
 
-    def _ask(self, question: Question, timeout: float = ANSWER) -> float | None:
-        """Seconds until the answer; ``None`` where none came."""
-        began = time.perf_counter()
-        self._replies.ledger.asked(question)
-        self._channel.write(question.command, timeout)
-        while (left := began + timeout - time.perf_counter()) > 0:
+    def _ask(self, *questions: Question) -> float | None:
+        """Seconds until the last of ``questions`` is answered; ``None`` where it is not."""
+        last, until = questions[-1], clock.monotonic() + ANSWER
+        for _ in range(2):
+            self._switched_on = False
+            began = clock.monotonic()
+            self._send(*questions, until=until)
+            self._listen(last, until=until)
+            if not self._switched_on:
+                break  # one that was switched on has forgotten what it was asked: once more
+        return self._answered(last, since=began)
+
+    def _send(self, *questions: Question, until: float) -> None:
+        for question in questions:
+            self._replies.ledger.asked(question)
+        commands = b"".join(question.command for question in questions)
+        self._channel.write(commands, max(0.001, until - clock.monotonic()))
+
+    def _listen(self, question: Question, *, until: float) -> None:
+        while (left := until - clock.monotonic()) > 0 and self._answered(question) is None and not self._switched_on:
             for event in self._replies.feed(self._channel.read(left)):
-                if isinstance(event, Answered) and event.question == question:
-                    return time.perf_counter() - began
+                match event:
+                    case Answered(asked, _):
+                        self._answers.append((asked, clock.monotonic()))
+                    case Noise(frame):
+                        self._diagnosis.unintelligible += len(frame)
+                    case PoweredOn():
+                        self._switched_on = True
+            self._diagnosis.state = self._replies.state
+
+    def _answered(self, question: Question, *, since: float = 0.0) -> float | None:
+        """When ``question`` was answered: this very one, not one like it. Of a process ID each is another."""
+        for asked, at in self._answers:
+            if asked is question or (isinstance(asked, Process) and asked == question):
+                return at - since
         return None

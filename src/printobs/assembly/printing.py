@@ -15,6 +15,7 @@ from typing import Final, Literal, ParamSpec, Self, TypeVar
 from opentelemetry import context
 from opentelemetry.context import Context
 
+from printobs.assembly import findings
 from printobs.core import clock, telemetry
 from printobs.core.conventions import Outcome
 from printobs.core.guard import Guard
@@ -40,12 +41,13 @@ class PrintJobFailed(Exception):  # noqa: N818 - reads as what happened
         self.error_type = error_type
 
 
-def register(printer: T, *, name: str, branch: str = "", proof: Literal["process_id"] | None = None) -> T:
+def register(printer: T, *, name: str, branch: str = "", proof: Literal["process_id", "sent"] | None = None) -> T:
     """Give ``printer`` the labels of its metrics and spans; gives the same object back.
 
-    ``proof="process_id"``: it answers GS ( H (Epson's TM series does, many clones do not). Its jobs then ask it before
-    the first byte whether it is ready, wait for paper or a closed cover within their time-out, and are *confirmed*
+    ``proof="process_id"``: it answers GS ( H (Epson's TM series does, many clones do not). Its jobs are *confirmed*
     when it has answered after the cut; without an answer they are *unknown*. A driver that only writes proves nothing.
+    ``proof="sent"``: it is asked nothing at all. Without either its jobs are *written*, and GS r tells whether they
+    have been processed.
 
     ``printer`` is a python-escpos driver, or anything with ``write(bytes)`` and ``read(timeout) -> bytes``. Raises
     TypeError for anything else, and ValueError for an empty name or an unknown proof.
@@ -56,25 +58,33 @@ def register(printer: T, *, name: str, branch: str = "", proof: Literal["process
         raise ValueError("a printer's name must not be empty: it is what its metrics are found by")
     known = _printer(printer)
     known.rename(name, branch)
-    known.proof = proof or ""
+    known.proof = proof or findings.proof_of(printer)
     return printer
 
 
 def print_job(
-    printer: object, *, kind: str = "receipt", timeout: float = 30.0, correlation_id: str | None = None
+    printer: object,
+    *,
+    kind: str = "receipt",
+    timeout: float = 30.0,
+    correlation_id: str | None = None,
+    reprint_of: str | None = None,
 ) -> PrintJob:
     """One print job, as ``with print_job(…) as job:`` or ``async with``.
 
-    Leaving waits until the last byte has left this host, or for proof where the printer is registered with it, for
-    ``timeout`` seconds from the start at most. Entering (or `PrintJob.run`) raises PrintJobFailed where such a printer
-    is not ready in time, and what the driver raises where it cannot be reached: it has been sent nothing then.
-    ``correlation_id`` is used if it is well formed; without it the current one is, or a new one. In a ``with``, jobs
-    of one printer from several threads wait for each other. Raises TypeError for what is no printer, ValueError for a
-    ``timeout`` that is not positive.
+    Entering (or `PrintJob.run`) opens the connection and asks the printer whether it is ready; it waits for paper or a
+    closed cover. It raises PrintJobFailed where that is not so in time: the printer has been sent nothing of the
+    receipt then. Where it cannot be reached, the first write raises what the driver does. Leaving waits for proof, as
+    far as the printer can give it, else until the last byte has left this host; for ``timeout`` seconds from the start
+    at most. In a ``with``, jobs of one printer from several threads wait for each other.
+
+    ``correlation_id`` is used if it is well formed; without it the current one is, or a new one. ``reprint_of``: the ID
+    of the job that this is another copy of; what is left of that on the connection is thrown away first. Raises
+    TypeError for what is no printer, ValueError for a ``timeout`` that is not positive.
     """
     if not timeout > 0:
         raise ValueError(f"a print job's timeout is above zero seconds, not {timeout!r}")
-    return PrintJob(_printer(printer), kind, timeout, correlation_id)
+    return PrintJob(_printer(printer), kind, timeout, correlation_id, reprint_of)
 
 
 def _printer(target: object) -> Printer:
@@ -111,7 +121,14 @@ class _TransportChannel:
         data: bytes = self._read(timeout)
         return data
 
+    def unacknowledged(self) -> int:
+        """Only its owner knows."""
+        return 0
+
     def drain(self, timeout: float) -> None:
+        """Only its owner knows how it is closed."""
+
+    def abort(self) -> None:
         """Only its owner knows how it is closed."""
 
 
@@ -122,9 +139,11 @@ def _nothing() -> None:
 class PrintJob:
     """A print job and, once its block is left, how it ended. Made by `print_job`; used once."""
 
-    def __init__(self, printer: Printer, kind: str, timeout: float, correlation_id: str | None) -> None:
+    def __init__(
+        self, printer: Printer, kind: str, timeout: float, correlation_id: str | None, reprint_of: str | None
+    ) -> None:
         self._printer = printer
-        self._arguments = (kind, timeout, correlation_id)
+        self._arguments = (kind, timeout, correlation_id, reprint_of)
         self._job: Job | None = None
         self._token: Token[Context] | None = None
         self._outer: Job | None = None
@@ -158,6 +177,14 @@ class PrintJob:
         """Whether it failed after some of its bytes had left this host."""
         return self._begun.partial
 
+    @property
+    def proven(self) -> bool:
+        """Whether the printer has said that it is on paper; for a job that ended as *unknown* this may come late.
+
+        Late proof is heard when the printer is talked with next, on the same connection. The outcome stays.
+        """
+        return self._begun.proven
+
     def raise_for_outcome(self) -> None:
         """Raise `PrintJobFailed` unless the job was confirmed or written."""
         if self.outcome not in (Outcome.CONFIRMED, Outcome.WRITTEN):
@@ -174,8 +201,8 @@ class PrintJob:
             raise RuntimeError("a print job is used once: call print_job() again for the next receipt")
         if self._printer.telemetry is not telemetry.current():
             self._printer.use(telemetry.current())
-        kind, timeout, correlation_id = self._arguments
-        self._job = job = Job(self._printer, kind, timeout, correlation_id)
+        kind, timeout, correlation_id, reprint_of = self._arguments
+        self._job = job = Job(self._printer, kind, timeout, correlation_id, reprint_of=reprint_of)
         self._token = context.attach(job.context)
         return job
 
@@ -212,6 +239,9 @@ class PrintJob:
         trouble = self._begun.prepare()
         if trouble is not None:
             raise PrintJobFailed(Outcome.FAILED, trouble.value)
+        with _guard:  # again, for a connection that was opened meanwhile
+            self._unlimit()
+            self._limit()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -227,9 +257,13 @@ class PrintJob:
         passive.finish(self._printer)
         self._outer, self._printer.job = self._printer.job, self._job
         with _guard:
-            self._unlimit = self._printer.limited(self._begun.deadline - clock.monotonic())
+            self._limit()
+
+    def _limit(self) -> None:
+        self._unlimit = self._printer.limited(self._begun.deadline - clock.monotonic())
 
     def _give_back(self) -> None:
+        self._printer.unreached = None
         self._printer.job, self._outer = self._outer, None
         with _guard:
             self._unlimit()

@@ -29,6 +29,8 @@ JOB_STAGE: Final = "printer.job.stage"
 JOB_PASSIVE: Final = "printer.job.passive"  # spans only: found by itself, without print_job()
 JOB_PARTIAL: Final = "printer.job.partial"  # spans only: some bytes of a failed job left this host
 JOB_WINDOW: Final = "printer.job.window"  # spans only: where the doubt of an unknown job lies
+JOB_EVIDENCE: Final = "printer.job.evidence"  # spans only: what a confirmed or written job rests on
+JOB_REPRINT_OF: Final = "printer.job.reprint_of"  # spans only: the job that this is another copy of
 JOB_BYTES: Final = "printer.job.size"  # spans only
 DRIVER: Final = "printer.driver"  # spans only: the driver's class
 
@@ -65,6 +67,14 @@ class Stage(StrEnum):
     CONNECT = "connect"
     WRITE = "write"
     CONFIRM = "confirm"
+
+
+class Evidence(StrEnum):
+    """What a job that is *confirmed* or *written* rests on."""
+
+    PROCESS_ID = "process_id"  # the response to GS ( H with its nonce, after its cut: it is on paper
+    PROCESSED = "processed"  # an answer in order after its cut: the printer has developed all of it
+    SENT = "sent"  # its last byte has left
 
 
 class Window(StrEnum):

@@ -23,8 +23,8 @@ from printobs.core.guard import Guard
 from printobs.core.telemetry import Telemetry
 from printobs.integrations.escpos_channels import channel, limit
 from printobs.signals import job_errors, passive, printers
+from printobs.signals.conversation import Channel
 from printobs.signals.printers import Printer
-from printobs.signals.proof import Channel
 from printobs.signals.transport import watched_read, watched_write
 
 Function = Callable[..., Any]
@@ -80,10 +80,12 @@ def attach(target: Escpos) -> Printer:
 
 def _know(target: Any) -> Printer:
     printer = printers.know(target, _name(target), _device)
-    printer.reach = _reach
+    printer.close = _close
     printer.limit = limit
     # What is rendered into memory is replayed elsewhere.
     printer.silent = any(cls.__name__ == "Dummy" for cls in type(target).__mro__)
+    if not printer.silent:
+        printer.reach = _reach
     return printer
 
 
@@ -92,8 +94,20 @@ def _device(target: Any) -> object:
 
 
 def _reach(target: Any) -> Channel | None:
-    device = target.device  # opens it, as the first write would
+    if getattr(target, "_device", False) is None:  # after a failed attempt the driver does not try again
+        target._device = False
+    unopened = getattr(target, "_device", None) is False
+    try:
+        device = target.device  # opens it, as the first write would
+    except Exception:
+        if unopened:
+            target._device = False
+        raise
     return None if device is None else channel(target, device)
+
+
+def _close(target: Any) -> None:
+    target.close()
 
 
 def _name(target: Any) -> str:
@@ -175,6 +189,9 @@ def _watched_open(original: Function) -> Function:
         printer = _find(self)
         if printer is None or printer.opening:
             return original(self, *args, **kwargs)
+        unreached, printer.unreached = printer.unreached, None
+        if unreached is not None:  # just now, on behalf of this job
+            raise unreached
         printer.opening = True
         began = clock.monotonic()
         try:
@@ -232,7 +249,8 @@ def _watched_cut(original: Function) -> Function:
             # Profiles without a cutter feed instead: no cut is among the bytes.
             with _guard:
                 printer = printers.known.get(id(self))
-                if printer is not None:
+                if printer is not None and printer.job is not None:
+                    printer.job.has_cut()
                     passive.finish(printer)
 
     return cut

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import socket
+import struct
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from printobs.signals.proof import Channel
+from printobs.signals import acknowledgement
+from printobs.signals.conversation import Channel
+
+_LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 
 
 class SocketChannel:
@@ -40,6 +45,10 @@ class SocketChannel:
             raise ConnectionResetError("the printer has closed the connection")
         return data
 
+    def unacknowledged(self) -> int:
+        """As the kernel tells."""
+        return acknowledgement.unacknowledged(self._device)
+
     def drain(self, timeout: float) -> None:
         """Send no more, and read until the printer has closed its side."""
         until = time.monotonic() + timeout
@@ -49,6 +58,11 @@ class SocketChannel:
                 self.read(left)
         except OSError:
             pass
+
+    def abort(self) -> None:
+        """Make the next close a reset."""
+        with contextlib.suppress(OSError):
+            self._device.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
 
 
 class _Serial:
@@ -69,8 +83,17 @@ class _Serial:
         finally:
             self._device.timeout = theirs
 
+    def unacknowledged(self) -> int:
+        """Nobody acknowledges anything."""
+        return 0
+
     def drain(self, timeout: float) -> None:
         """Closing a serial port destroys nothing."""
+
+    def abort(self) -> None:
+        """Throw away what waits in the driver's buffer."""
+        with contextlib.suppress(OSError):
+            self._device.reset_output_buffer()
 
 
 class _Usb:
@@ -89,8 +112,15 @@ class _Usb:
                 return b""
             raise
 
+    def unacknowledged(self) -> int:
+        """A transfer is over when the printer has taken it."""
+        return 0
+
     def drain(self, timeout: float) -> None:
         """Closing a USB device destroys nothing."""
+
+    def abort(self) -> None:
+        """Nothing waits here: a transfer is over when the printer has taken it."""
 
 
 def channel(target: Any, device: object) -> Channel | None:

@@ -28,7 +28,7 @@ def wait_acknowledged(device: object, deadline: float) -> JobError | None:
     poll.register(device, 0)  # errors and hang-ups are always told, and stay for whoever asks next
     while True:
         try:
-            left = _unacknowledged(device)
+            left = unacknowledged(device)
             if any(event & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, event in poll.poll(0)):
                 return JobError.RESET
         except OSError:
@@ -42,5 +42,6 @@ def wait_acknowledged(device: object, deadline: float) -> JobError | None:
         pause = min(pause * 2, 0.02)
 
 
-def _unacknowledged(device: socket.socket) -> int:
-    return int.from_bytes(fcntl.ioctl(device.fileno(), termios.TIOCOUTQ, bytes(4)), "little")
+def unacknowledged(device: socket.socket) -> int:
+    """Bytes that were sent and are not acknowledged; 0 where nobody can tell. Raises OSError for a closed socket."""
+    return 0 if fcntl is None else int.from_bytes(fcntl.ioctl(device.fileno(), termios.TIOCOUTQ, bytes(4)), "little")

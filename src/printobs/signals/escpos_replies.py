@@ -1,28 +1,37 @@
 """Bytes from a printer to events: which reply they are, and to which question. Sans-I/O, one byte at a time.
 
-What a byte is follows from its bits 4, 1 and 0 (Epson, ESC/POS Command Reference, "Transmission status"): ``1··10`` a
-real-time status, ``1··00`` the first of four bytes of automatic status, ``1··11`` the header of a block, ``0····`` a
-buffered status. To whom it answers is kept in a ledger: a reply that comes late answers the question that was asked
-first, so that it can never be taken for the answer to another. Nothing raises on any bytes.
+What a byte is follows from its bits 7, 4, 1 and 0 (Epson, ESC/POS Command Reference, "Transmission status
+identification"): ``0··1··10`` a real-time status, ``0··1··00`` the first of four bytes of automatic status,
+``0··0····`` an answer of one byte in its order. What else has bit 4 is the header of a block, which ends with NUL, and
+in which no byte means what it would mean alone. XON and XOFF may come between any two bytes.
+
+To whom it answers the bytes do not say: a ledger of what is owed does. A reply is that of the oldest question of its
+form, so that a late one is never taken for the answer to another; and since a printer answers in its order, a reply
+proves that those of earlier questions were lost if they have not come: nobody waits for them, and they shift nothing.
+Only a process ID response names its question. Whoever takes GS r or GS I for evidence must therefore enter *all*
+requests of the connection that are answered in this form, somebody else's too: GS r, GS I 1 to 3 and 49 to 51, ESC u
+and ESC v are all answered by one byte that looks the same. Nothing raises on any bytes.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from printobs.signals import escpos_status as status
 from printobs.signals.escpos_status import PrinterState
 
-MAX_OWED: Final = 256  # of each kind: a printer that never answers must not fill the memory
-MAX_IDENTITY: Final = 80  # characters of an answer to GS I
+MAX_OWED: Final = 256  # a printer that never answers must not fill the memory
+MAX_BLOCK: Final = 84  # GS I: header, identifier, at most 80 bytes, NUL; one more for who counts otherwise
 
 _XON, _XOFF = 0x11, 0x13
-_PROCESS: Final = 0x37
-_POWER_ON: Final = 0x3B
-_IDENTITY: Final = 0x5F
 _FLOW: Final = frozenset({_XON, _XOFF})
+_IDENTITY: Final = 0x5F  # GS I, "printer information B"
+_PROCESS: Final = b"\x37\x22"  # GS ( H, "process ID response": header and identifier
+_PROCESS_SIZE: Final = 7
+_POWER_ON: Final = b"\x3b\x31\x00"  # GS ( E, memory switch 1-1, "power on notice"
+_ONE_BYTE: Final = frozenset({1, 2, 3, 49, 50, 51})
 
 
 # -- questions ---------------------------------------------------------------------------------------------------------
@@ -54,9 +63,14 @@ class Buffered:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """GS I n, n from 65 to 68: answered in its order."""
+    """GS I n: answered in its order, by a block of text, or by one byte where n is 1 to 3 or 49 to 51."""
 
     n: int
+
+    @property
+    def one_byte(self) -> bool:
+        """Whether its answer looks like that to GS r."""
+        return self.n in _ONE_BYTE
 
     @property
     def command(self) -> bytes:
@@ -105,6 +119,13 @@ class PoweredOn:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """The answer to a later question has come, so that those to these are not coming."""
+
+    questions: tuple[Question, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Stray:
     """A well-formed reply that nobody is owed: somebody else's, or that of an earlier connection."""
 
@@ -118,70 +139,51 @@ class Noise:
     frame: bytes
 
 
-Event = Answered | Automatic | PoweredOn | Stray | Noise
+Event = Answered | Automatic | PoweredOn | Lost | Stray | Noise
 
 
 class Ledger:
-    """The replies that a printer owes, oldest first."""
+    """The replies that a printer owes, in the order in which they were asked for."""
 
     def __init__(self) -> None:
-        self._real_time: deque[RealTime] = deque(maxlen=MAX_OWED)
-        self._buffered: deque[Buffered] = deque(maxlen=MAX_OWED)
-        self._identity: deque[Identity] = deque(maxlen=MAX_OWED)
-        self._process: deque[Process] = deque(maxlen=MAX_OWED)
+        self._owed: list[Question] = []
 
     def asked(self, question: Question) -> None:
         """A question is being sent: its reply is owed from now on."""
-        match question:
-            case RealTime():
-                self._real_time.append(question)
-            case Buffered():
-                self._buffered.append(question)
-            case Identity():
-                self._identity.append(question)
-            case Process():
-                self._process.append(question)
+        self._owed.append(question)
+        del self._owed[:-MAX_OWED]
 
     @property
     def owed(self) -> tuple[Question, ...]:
-        """What has not been answered."""
-        return (*self._real_time, *self._buffered, *self._identity, *self._process)
+        """What has not been answered, oldest first."""
+        return tuple(self._owed)
 
     @property
     def real_time(self) -> bool:
         """Whether a real-time status is owed."""
-        return bool(self._real_time)
+        return any(isinstance(question, RealTime) for question in self._owed)
 
-    @property
-    def identity(self) -> bool:
-        """Whether an answer to GS I is owed."""
-        return bool(self._identity)
+    def answered(self, answers: Callable[[Question], bool]) -> tuple[Question, tuple[Question, ...]] | None:
+        """The oldest question that a reply ``answers``, and those whose replies it proves lost; neither is owed now.
 
-    def take_real_time(self) -> RealTime | None:
-        """The question that a real-time status answers."""
-        return self._real_time.popleft() if self._real_time else None
-
-    def take_buffered(self) -> Buffered | None:
-        """The question that a buffered status answers."""
-        return self._buffered.popleft() if self._buffered else None
-
-    def take_identity(self) -> Identity | None:
-        """The question that a block of text answers."""
-        return self._identity.popleft() if self._identity else None
-
-    def take_process(self, nonce: bytes) -> Process | None:
-        """The question with this nonce; it confirms itself only, and no other."""
-        question = Process(nonce)
-        if question not in self._process:
+        A reply in its order comes after all that was asked for before. Not so a real-time status, which overtakes
+        them; and a process ID response may be overtaken by GS r and GS I, which do not wait for the paper.
+        """
+        place = next((place for place, question in enumerate(self._owed) if answers(question)), None)
+        if place is None:
             return None
-        self._process.remove(question)
-        return question
+        question = self._owed.pop(place)
+        if isinstance(question, RealTime):
+            return question, ()
+        before, after = self._owed[:place], self._owed[place:]
+        waiting = [each for each in before if isinstance(each, Process)]
+        self._owed = waiting + after
+        return question, tuple(each for each in before if not isinstance(each, Process))
 
     def forget(self) -> tuple[Question, ...]:
         """Nothing is owed any more; what was."""
         owed = self.owed
-        for each in (self._real_time, self._buffered, self._identity, self._process):
-            each.clear()
+        self._owed.clear()
         return owed
 
 
@@ -202,11 +204,11 @@ class Replies:
 
     def _take(self, byte: int, events: list[Event]) -> None:
         if byte in _FLOW:
-            return  # may come in the middle of anything
+            return
         if not self._frame:
             self._begin(byte, events)
         elif self._interrupts(byte):
-            events.append(self._real_time(byte))
+            self._answer(bytes((byte,)), byte, _is_real_time_question, events)
         elif self._continues(byte):
             self._frame.append(byte)
             self._end(events)
@@ -216,74 +218,73 @@ class Replies:
 
     def _begin(self, byte: int, events: list[Event]) -> None:
         if _is_real_time(byte):
-            events.append(self._real_time(byte))
+            self._answer(bytes((byte,)), byte, _is_real_time_question, events)
         elif _is_plain(byte):
-            question = self.ledger.take_buffered()
-            if question is None:
-                events.append(Stray(bytes((byte,))))
-            else:
-                self.state = status.told(self.state, status.BUFFERED.get(question.n, ()), byte)
-                events.append(Answered(question, byte))
-        elif _is_automatic(byte) or byte in (_PROCESS, _POWER_ON) or (byte == _IDENTITY and self.ledger.identity):
+            self._answer(bytes((byte,)), byte, _is_one_byte_question, events)
+        elif _is_automatic(byte) or _is_header(byte):
             self._frame.append(byte)
         else:
             events.append(Noise(bytes((byte,))))
 
-    def _real_time(self, byte: int) -> Event:
-        question = self.ledger.take_real_time()
-        if question is None:
-            return Stray(bytes((byte,)))
-        self.state = status.told(self.state, status.REAL_TIME.get(question.n, ()), byte)
-        return Answered(question, byte)
-
     def _interrupts(self, byte: int) -> bool:
-        """Whether a real-time status comes in the middle of a frame: its answer is made at once."""
-        if not _is_real_time(byte) or not self.ledger.real_time:
-            return False
-        # Our nonces have no such letter; the text of a name may.
-        return self._frame[0] != _IDENTITY or byte < 0x20
+        """Whether a real-time status comes in the middle of a frame: it cannot be a byte of it, and is awaited."""
+        return _is_real_time(byte) and self.ledger.real_time and (byte < 0x20 or _is_automatic(self._frame[0]))
 
     def _continues(self, byte: int) -> bool:
-        header, place = self._frame[0], len(self._frame)
-        if header == _PROCESS:
-            if place == 1:
-                return byte == 0x22
-            return 0x20 <= byte <= 0x7E if place < 6 else byte == 0
-        if header == _POWER_ON:
-            return byte == (0x31 if place == 1 else 0)
-        if header == _IDENTITY:
-            return byte == 0 or (0x20 <= byte <= 0x7E and place <= MAX_IDENTITY)
-        return _is_plain(byte)
+        if _is_automatic(self._frame[0]):
+            return _is_plain(byte)
+        if byte == 0:  # without even an identifier the header was noise; a name may be empty
+            return len(self._frame) > 1 or self._frame[0] == _IDENTITY
+        return 0x20 <= byte <= 0x7F and len(self._frame) < MAX_BLOCK
 
     def _end(self, events: list[Event]) -> None:
-        frame = bytes(self._frame)
-        header, last = frame[0], frame[-1]
-        if header == _PROCESS:
-            if len(frame) == 7:
-                self._frame.clear()
-                question = self.ledger.take_process(frame[2:6])
-                events.append(Stray(frame) if question is None else Answered(question, frame[2:6].decode("ascii")))
-        elif header == _POWER_ON:
-            if len(frame) == 3:
-                self._frame.clear()
-                self.state = PrinterState()
-                events.append(PoweredOn(self.ledger.forget()))
-        elif header == _IDENTITY:
-            if last == 0:
-                self._frame.clear()
-                events.append(self._identity(frame[1:-1].decode("ascii")))
-        elif len(frame) == 4:
-            self._frame.clear()
-            for bits, byte in zip(status.AUTOMATIC, frame, strict=True):
-                self.state = status.told(self.state, bits, byte)
-            events.append(Automatic(frame))
+        if _is_automatic(self._frame[0]):
+            if len(self._frame) == 4:
+                frame = self._cleared()
+                for bits, byte in zip(status.AUTOMATIC, frame, strict=True):
+                    self.state = status.told(self.state, bits, byte)
+                events.append(Automatic(frame))
+        elif self._frame[-1] == 0:
+            self._block(self._cleared(), events)
 
-    def _identity(self, text: str) -> Event:
-        question = self.ledger.take_identity()
-        if question is None:  # the ledger was cleared since the block began
-            return Stray(text.encode("ascii"))
-        self.state = status.named(self.state, question.n, text)
-        return Answered(question, text)
+    def _block(self, block: bytes, events: list[Event]) -> None:
+        response = block[-_PROCESS_SIZE:]
+        broken = block[:2] == _PROCESS and len(block) != _PROCESS_SIZE
+        if response[:2] == _PROCESS and Process(response[2:6]) in self.ledger.owed:
+            # Nothing else contains this nonce: a block that broke off before it, or noise that looked like one.
+            self._noise(block[:-_PROCESS_SIZE], events)
+            nonce = response[2:6]
+            self._answer(response, nonce.decode("ascii"), lambda question: question == Process(nonce), events)
+        elif block == _POWER_ON or (broken and block.endswith(_POWER_ON)):
+            self._noise(block[: -len(_POWER_ON)], events)
+            self.state = PrinterState()
+            events.append(PoweredOn(self.ledger.forget()))
+        elif block[0] == _IDENTITY:
+            self._answer(block, block[1:-1].decode("ascii"), _is_text_question, events)
+        else:
+            events.append(Noise(block) if broken else Stray(block))
+
+    def _answer(self, frame: bytes, value: int | str, answers: Callable[[Question], bool], events: list[Event]) -> None:
+        found = self.ledger.answered(answers)
+        if found is None:
+            events.append(Stray(frame))
+            return
+        question, lost = found
+        if lost:
+            events.append(Lost(lost))
+        match question, value:
+            case RealTime(n), int():
+                self.state = status.told(self.state, status.REAL_TIME.get(n, ()), value)
+            case Buffered(n), int():
+                self.state = status.told(self.state, status.BUFFERED.get(n, ()), value)
+            case Identity(n), str():
+                self.state = status.named(self.state, n, value)
+        events.append(Answered(question, value))
+
+    @staticmethod
+    def _noise(frame: bytes, events: list[Event]) -> None:
+        if frame:
+            events.append(Noise(frame))
 
     def _cleared(self) -> bytes:
         frame = bytes(self._frame)
@@ -301,3 +302,19 @@ def _is_automatic(byte: int) -> bool:
 
 def _is_plain(byte: int) -> bool:
     return byte & 0x90 == 0
+
+
+def _is_header(byte: int) -> bool:
+    return byte & 0x91 == 0x11 and byte >= 0x20
+
+
+def _is_real_time_question(question: Question) -> bool:
+    return isinstance(question, RealTime)
+
+
+def _is_one_byte_question(question: Question) -> bool:
+    return isinstance(question, Buffered) or (isinstance(question, Identity) and question.one_byte)
+
+
+def _is_text_question(question: Question) -> bool:
+    return isinstance(question, Identity) and not question.one_byte

@@ -56,33 +56,74 @@ _TROUBLE: Final = (
 
 Bits = tuple[tuple[str, int], ...]
 
-# DLE EOT n (10 04 n), by n.
+# DLE EOT n (10 04 n), by n: ``0··1··10``. The comments are the manual's words for a bit that is set.
 REAL_TIME: Final[dict[int, Bits]] = {
-    1: (("drawer_pin_high", 0x04), ("offline", 0x08), ("awaiting_recovery", 0x20), ("feed_button", 0x40)),
-    2: (("cover_open", 0x04), ("feeding", 0x08), ("stopped_at_paper_end", 0x20), ("error", 0x40)),
-    3: (
-        ("mechanical_error", 0x04),
-        ("cutter_error", 0x08),
-        ("unrecoverable_error", 0x20),
-        ("recoverable_error", 0x40),
+    1: (  # "printer status"
+        ("drawer_pin_high", 0x04),  # Drawer kick-out connector pin 3 is HIGH
+        ("offline", 0x08),  # Offline
+        ("awaiting_recovery", 0x20),  # Waiting for online recovery
+        ("feed_button", 0x40),  # Paper feed button is being pressed
     ),
-    4: (("paper_near_end", 0x0C), ("paper_end", 0x60)),
+    2: (  # "offline cause status"
+        ("cover_open", 0x04),  # Cover is open
+        ("feeding", 0x08),  # Paper is being fed by the paper feed button
+        ("stopped_at_paper_end", 0x20),  # Printing stops due to a paper-end
+        ("error", 0x40),  # Error occurred
+    ),
+    3: (  # "error cause status"
+        ("mechanical_error", 0x04),  # Recoverable error occurred
+        ("cutter_error", 0x08),  # Autocutter error occurred
+        ("unrecoverable_error", 0x20),  # Unrecoverable error occurred
+        ("recoverable_error", 0x40),  # Auto-recoverable error occurred
+    ),
+    4: (  # "roll paper sensor status"
+        ("paper_near_end", 0x0C),  # Roll paper near-end sensor: paper near-end
+        ("paper_end", 0x60),  # Roll paper end sensor: paper not present
+    ),
 }
-# GS r n (1D 72 n), by n.
-BUFFERED: Final[dict[int, Bits]] = {1: (("paper_near_end", 0x03), ("paper_end", 0x0C)), 2: (("drawer_pin_high", 0x01),)}
-# Automatic status back (GS a), by byte.
+# GS r n (1D 72 n), by n: ``0··0····``.
+BUFFERED: Final[dict[int, Bits]] = {
+    1: (  # "paper sensor status"
+        ("paper_near_end", 0x03),  # Roll paper near-end sensor: paper near end
+        ("paper_end", 0x0C),  # Roll paper end sensor: paper not present
+    ),
+    2: (  # "drawer kick-out connector status"
+        ("drawer_pin_high", 0x01),  # Drawer kick-out connector pin 3 is HIGH
+    ),
+}
+# Automatic status back (GS a n, 1D 61 n), by byte: ``0··1··00``, then three times ``0··0····``.
 AUTOMATIC: Final[tuple[Bits, ...]] = (
-    (("drawer_pin_high", 0x04), ("offline", 0x08), ("cover_open", 0x20), ("feed_button", 0x40)),
-    REAL_TIME[3],
-    BUFFERED[1],
-    (),
+    (  # "printer information"
+        ("drawer_pin_high", 0x04),  # Drawer kick-out connector pin 3 is HIGH
+        ("offline", 0x08),  # Offline
+        ("cover_open", 0x20),  # Cover is open
+        ("feeding", 0x40),  # Paper is being fed by the paper feed button
+    ),
+    (  # "printer information"; the first three are undefined on some models
+        ("awaiting_recovery", 0x01),  # Waiting for online recovery
+        ("feed_button", 0x02),  # Paper feed button is pushed (on)
+        ("mechanical_error", 0x04),  # Recoverable error occurred (except for autocutter error)
+        ("cutter_error", 0x08),  # Autocutter error occurred
+        ("unrecoverable_error", 0x20),  # Unrecoverable error occurred
+        ("recoverable_error", 0x40),  # Automatically recoverable error occurred
+    ),
+    (  # "paper sensor information"
+        ("paper_near_end", 0x03),  # Roll paper near-end sensor: paper near-end
+        ("paper_end", 0x0C),  # Roll paper end sensor: paper not present
+    ),
+    (),  # "paper sensor information": reserved
 )
-# GS I n (1D 49 n), by n.
-IDENTITY: Final[dict[int, str]] = {65: "firmware", 66: "maker", 67: "model", 68: "serial"}
+# GS I n (1D 49 n), "printer information B": ``5F``, text, NUL.
+IDENTITY: Final[dict[int, str]] = {
+    65: "firmware",  # Firmware version
+    66: "maker",  # Maker name
+    67: "model",  # Printer model
+    68: "serial",  # Serial No
+}
 
 
 def told(state: PrinterState, bits: Bits, byte: int) -> PrinterState:
-    """``state`` after a status byte: all bits of a mask mean yes, none of them no."""
+    """``state`` after a status byte: any bit of a mask means yes, none of them no."""
     changes: dict[str, Any] = {field: byte & mask != 0 for field, mask in bits}
     return replace(state, **changes)
 

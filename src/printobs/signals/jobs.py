@@ -12,34 +12,36 @@ from opentelemetry.metrics import Histogram
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from printobs.core import clock, conventions
+from printobs.core.attributes import clean
 from printobs.core.conventions import (
     CORRELATION_ID,
     DRIVER,
     ERROR_TYPE,
     JOB_BYTES,
+    JOB_EVIDENCE,
     JOB_ID,
     JOB_KIND,
     JOB_OUTCOME,
     JOB_PARTIAL,
     JOB_PASSIVE,
+    JOB_REPRINT_OF,
     JOB_STAGE,
     JOB_WINDOW,
+    Evidence,
     JobError,
     Outcome,
     Stage,
     Window,
 )
-from printobs.core.guard import Guard, swallow
+from printobs.core.guard import Guard
 from printobs.signals import acknowledgement, correlation, job_errors, proof
+from printobs.signals.proof import Finding
 
 if TYPE_CHECKING:
+    from printobs.signals.conversation import Asked, Conversation
     from printobs.signals.printers import Printer
-    from printobs.signals.proof import Conversation
 
 _guard: Final = Guard("recording a print job")
-
-# Of its time-out a job keeps a third for being printed, and never more than so many seconds.
-_FOR_PRINTING: Final = 5.0
 
 # GS V, ESC i, ESC m (ESC/POS Command Reference, "Mechanism control commands").
 CUTS: Final = (b"\x1dV", b"\x1bi", b"\x1bm")
@@ -56,15 +58,18 @@ class Job:
     """What is known of one job. ``outcome`` is *unknown* until `end` says otherwise."""
 
     __slots__ = (
+        "_asked",
         "_connecting",
         "_context",
+        "_conversation",
+        "_cut_at",
         "_ended",
         "_ending",
         "_failure",
         "_incomplete",
         "_parts",
-        "_proved",
         "_queued",
+        "_reprint_of",
         "_span",
         "_started",
         "_window",
@@ -72,6 +77,7 @@ class Job:
         "correlation_id",
         "deadline",
         "error_type",
+        "evidence",
         "first",
         "id",
         "kind",
@@ -92,6 +98,7 @@ class Job:
         timeout: float,
         identifier: str | None = None,
         *,
+        reprint_of: str | None = None,
         passive: bool = False,
         started: float | None = None,
     ) -> None:
@@ -112,7 +119,11 @@ class Job:
         self._connecting = False  # the failure was one to connect: mended by the next attempt that succeeds
         self._incomplete = False
         self._queued = 0.0
-        self._proved = False
+        self.evidence: Evidence | None = None
+        self._asked: Asked | None = None
+        self._conversation: Conversation | None = None
+        self._cut_at = 0
+        self._reprint_of = reprint_of
         self._window: Window | None = None
         self._ended = False
         self._ending = threading.Lock()
@@ -142,6 +153,8 @@ class Job:
         }
         if self.passive:
             attributes[JOB_PASSIVE] = True
+        if self._reprint_of is not None:
+            attributes[JOB_REPRINT_OF] = clean(self._reprint_of)
         self._span = printer.telemetry.tracer.start_span(
             conventions.SPAN_JOB,
             self._context,
@@ -182,83 +195,57 @@ class Job:
         """The caller's own code raised before the job was whole, whatever is written after it."""
         self._incomplete = True
 
+    def has_cut(self) -> None:
+        """What was written so far ends with a cut, whatever bytes the printer's profile has for one."""
+        self._cut_at = self.size
+
     # -- before the first byte --------------------------------------------------------------------------------------
 
     def prepare(self) -> JobError | None:
-        """Wait until the printer is ready, where it is registered for proof; why it is not, by the time-out.
-
-        A receipt that is sent to a printer without paper comes out hours later, so that it gets nothing. A printer
-        that does not answer is taken for ready: a question must never keep a receipt from being printed. Raises what
-        the driver raises when it cannot connect.
-        """
-        if not self.printer.proof:
-            return None
-        conversation = self.printer.converse()
-        if conversation is None:
-            return None
-        left = self.deadline - clock.monotonic()
-        until = self.deadline - min(_FOR_PRINTING, left / 3)
-        reopened = False
-        trouble: JobError | None = None
-        while True:
-            try:
-                state = conversation.status(until)
-            except OSError:
-                if reopened:
-                    return None
-                # A connection that died since the last job: its first write would vanish.
-                reopened = True
-                conversation = self.printer.converse(reopen=True)
-                if conversation is None:
-                    return None
-                continue
-            except Exception as error:
-                swallow("asking a printer whether it is ready", error)
-                return None
-            if state is not None:
-                trouble = state.trouble
-            if trouble is None:
-                return None
-            if clock.monotonic() >= until:
-                self._failure = trouble
-                return trouble
-            proof.pause(until)
+        """Open the connection and wait until the printer is ready; why it is not, by the time-out."""
+        trouble = proof.ready(self.printer, self.deadline, afresh=self._reprint_of is not None)
+        if trouble is not None:
+            self._failure = trouble
+        return trouble
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
     def confirm(self) -> None:
-        """Wait until the last byte has left this host, by the deadline at most."""
-        if self._failure is not None or not self.size or self._proved:
+        """Wait for proof, or until the last byte has left this host, by the deadline at most."""
+        if self._failure is not None or not self.size or self.evidence is not None:
             return
         began = clock.monotonic()
-        conversation = self.printer.conversation if self.printer.proof and cuts(self.message) else None
-        if conversation is not None:
-            self._prove(conversation, began)
-            return
-        failure = acknowledgement.wait_acknowledged(self.printer.device(), self.deadline)
-        self._parts.append((Stage.CONFIRM, began, clock.monotonic(), failure))
-        if failure is not None:
-            self._failure = failure
-            self.after_failure = True  # all was written: whether it arrived is in doubt
-            self._window = Window.ARRIVING
+        finding = self._found() or self._arrived()
+        self._parts.append((Stage.CONFIRM, began, clock.monotonic(), finding.failure))
+        self.evidence, self._asked = finding.evidence, finding.asked
+        if finding.failure is not None:
+            self._failure = finding.failure
+            self.after_failure = True  # all was written: whether it came out is in doubt
+            self._window = finding.window
 
-    def _prove(self, conversation: Conversation, began: float) -> None:
-        failure: JobError | None = None
-        try:
-            self._proved = conversation.prove(self.deadline)
-            if not self._proved:
-                failure = conversation.state.trouble or JobError.TIMEOUT
-        except OSError as error:
-            failure = job_errors.classify(error, Stage.CONFIRM)
-            failure = JobError.TIMEOUT if failure is JobError.WRITE_TIMEOUT else failure
-        except Exception as error:
-            swallow("asking a printer for proof", error)
-            failure = JobError.OTHER
-        self._parts.append((Stage.CONFIRM, began, clock.monotonic(), failure))
-        if failure is not None:
-            self._failure = failure
-            self.after_failure = True
-            self._window = Window.PRINTING
+    def _found(self) -> Finding | None:
+        printer, conversation = self.printer, self.printer.conversation
+        if conversation is None or not self._ends_with_cut or printer.proof == proof.SENT:
+            return None
+        self._conversation = conversation
+        if printer.proof == proof.PROCESS_ID:
+            return proof.prove(conversation, self.deadline)
+        return proof.processed(conversation, self.deadline) if conversation.answers else None
+
+    def _arrived(self) -> Finding:
+        failure = acknowledgement.wait_acknowledged(self.printer.device(), self.deadline)
+        return Finding(Evidence.SENT if failure is None else None, failure, Window.ARRIVING)
+
+    @property
+    def _ends_with_cut(self) -> bool:
+        return cuts(self.message) or 0 < self._cut_at == self.size
+
+    @property
+    def proven(self) -> bool:
+        """Whether proof has come: in time, or late, on a connection that has been listened to since."""
+        if self.evidence is Evidence.PROCESS_ID:
+            return True
+        return self._asked is not None and self._conversation is not None and self._conversation.proven(self._asked)
 
     def end(self, error: BaseException | None = None) -> None:
         """Settle the outcome and record it; twice is once; never raises."""
@@ -273,7 +260,7 @@ class Job:
         self.message = b""
 
     def _settle(self, error: BaseException | None) -> None:
-        whole = self.size > 0 and cuts(self.message) and not self._incomplete
+        whole = self.size > 0 and self._ends_with_cut and not self._incomplete
         if self._failure is not None:
             # In doubt where something was written after the failure: the caller may have sent it all again.
             self.outcome = Outcome.UNKNOWN if self.after_failure else Outcome.FAILED
@@ -286,7 +273,7 @@ class Job:
             self.error_type = (JobError.APPLICATION if raised else JobError.CANCELLED).value
             self._window = Window.APPLICATION
         elif self.size:
-            self.outcome = Outcome.CONFIRMED if self._proved else Outcome.WRITTEN
+            self.outcome = Outcome.CONFIRMED if self.evidence is Evidence.PROCESS_ID else Outcome.WRITTEN
         # Nothing seen and nothing raised: it may have gone a way that is not watched.
         self.partial = self.outcome is Outcome.FAILED and self.size > 0
 
@@ -308,9 +295,10 @@ class Job:
         self._span.set_attributes(
             {JOB_OUTCOME: self.outcome.value, JOB_BYTES: self.size, **failed}
             | ({JOB_PARTIAL: True} if self.partial else {})
+            | ({JOB_EVIDENCE: (self.evidence or Evidence.SENT).value} if self.outcome in _WELL else {})
             | ({JOB_WINDOW: (self._window or Window.UNSEEN).value} if self.outcome is Outcome.UNKNOWN else {})
         )
-        if self.outcome not in (Outcome.WRITTEN, Outcome.CONFIRMED):
+        if self.outcome not in _WELL:
             self._span.set_status(StatusCode.ERROR)
         self._span.end(clock.wall_ns(ended))
 
@@ -334,6 +322,7 @@ class Job:
         span.end(clock.wall_ns(over))
 
 
+_WELL: Final = (Outcome.WRITTEN, Outcome.CONFIRMED)
 _NAMES: Final = {
     Stage.CONNECT: conventions.SPAN_CONNECT,
     Stage.WRITE: conventions.SPAN_WRITE,

@@ -14,8 +14,8 @@ from printobs.core import conventions, telemetry
 from printobs.core.attributes import Bounded, clean
 from printobs.core.conventions import BRANCH, PRINTER
 from printobs.core.telemetry import Telemetry
+from printobs.signals.conversation import ANSWER, Channel, Conversation, Habits, Unreachable
 from printobs.signals.jobs import Job
-from printobs.signals.proof import Channel, Conversation
 
 _names: Final = Bounded(500)
 _branches: Final = Bounded(500)
@@ -32,9 +32,12 @@ class Printer:
             self.attributes[BRANCH] = _branches(branch)
         self.driver = clean(type(target).__qualname__)
         self.registered = False
-        self.proof = ""  # how it proves that it has printed; empty: it does not
+        self.proof = ""  # how it proves that it has printed, as registered
+        self.habits = Habits()
+        self.unreached: Exception | None = None  # why it could not be reached; whoever writes next is told
         # Opens its connection; gives its channel where it has two directions.
         self.reach: Callable[[Any], Channel | None] = lambda _: None
+        self.close: Callable[[Any], object] = lambda _: None  # where its connection can be made anew
         # Bounds its calls to so many seconds; gives what undoes that.
         self.limit: Callable[[Any, float], Callable[[], None]] = lambda *_: _unlimited
         self._conversation: tuple[object, Conversation] | None = None
@@ -68,23 +71,39 @@ class Printer:
         target = self._target()
         return _unlimited if target is None else self.limit(target, seconds)
 
-    def converse(self, *, reopen: bool = False) -> Conversation | None:
+    def converse(self, *, renew: Conversation | None = None, abort: bool = False) -> Conversation | None:
         """The conversation on its connection, which is opened if it is not; ``None`` where it only takes bytes.
 
-        Raises what the driver raises when it cannot connect.
+        ``renew``: the conversation whose connection is to be closed first, and what it holds thrown away where nothing
+        arrives any more, or where that is wanted (``abort``). Raises `Unreachable` when the driver cannot connect.
         """
         target = self._target()
         if target is None:
             return None
-        if reopen:
-            target.close()  # type: ignore[attr-defined]
-        channel = self.reach(target)
+        if renew is not None:
+            self._conversation = None
+            if abort or renew.stalled:
+                renew.abort()
+            else:
+                renew.drain(ANSWER)
+            self.close(target)
+        try:
+            channel = self.reach(target)
+        except Exception as error:
+            self.unreached = error
+            raise Unreachable from error
         device = self.device() or target
         if channel is None:
             return None
         if self._conversation is None or self._conversation[0] is not device:
-            self._conversation = device, Conversation(channel)
+            self._conversation = device, Conversation(channel, self.habits, self._exchanged)
         return self._conversation[1]
+
+    def _exchanged(self, sent: int, received: int) -> None:
+        if sent:
+            self.sent.add(sent)
+        if received:
+            self.received.add(received)
 
     @property
     def conversation(self) -> Conversation | None:

@@ -1,124 +1,120 @@
-"""Talking with a printer before a job's first byte and after its last one: is it ready, and has it printed.
-
-Only in an explicit job, on a printer that is registered for it, and never between the bytes of a job. What arrives
-and is none of our answers is kept for the application's own next read.
-"""
+"""What a job asks its printer: before the first byte whether it is ready, after the last one whether it has printed."""
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from printobs.core import clock
-from printobs.signals.escpos_replies import (
-    Answered,
-    Automatic,
-    Event,
-    Noise,
-    PoweredOn,
-    Process,
-    RealTime,
-    Replies,
-    Stray,
-)
-from printobs.signals.escpos_status import PrinterState
+from printobs.core.conventions import Evidence, JobError, Stage, Window
+from printobs.core.guard import swallow
+from printobs.signals import job_errors
+from printobs.signals.conversation import Asked, Conversation, Unreachable
 
-PROCESS_ID: Final = "process_id"
-KINDS: Final = (PROCESS_ID,)
+if TYPE_CHECKING:
+    from printobs.signals.printers import Printer
 
-ANSWER: Final = 1.0  # seconds that a printer has for its real-time status: longer is none
+PROCESS_ID: Final = Evidence.PROCESS_ID.value
+SENT: Final = Evidence.SENT.value
+KINDS: Final = (PROCESS_ID, SENT)
+
 GLANCE: Final = 0.25  # seconds between two questions to a printer that is not ready
-
-# Letters that no status byte looks like.
-LETTERS: Final = b"ABCDEFGHIJKLMNOabcdefghijklmno"
-_MAX_UNREAD: Final = 4096
+# Of its time-out a job keeps a third for being printed, and never more than so many seconds.
+_FOR_PRINTING: Final = 5.0
 
 
-class Channel(Protocol):
-    """Both directions of an open connection; timeouts in seconds."""
+def ready(printer: Printer, deadline: float, *, afresh: bool = False) -> JobError | None:
+    """Wait until ``printer`` can take a receipt; why it cannot, where that lasts too long.
 
-    def write(self, data: bytes, timeout: float) -> None:
-        """Send all of ``data`` or raise OSError."""
-
-    def read(self, timeout: float) -> bytes:
-        """What comes first; empty where nothing does. Raises OSError where the connection is over."""
-
-    def drain(self, timeout: float) -> None:
-        """Say that nothing more is sent, and read until the printer has closed its side; never raises."""
-
-
-class Conversation:
-    """What is asked and answered on one connection."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self._replies = Replies()
-        self.unread = bytearray()  # for the application's own reads
-
-    @property
-    def state(self) -> PrinterState:
-        """What the printer has told."""
-        return self._replies.state
-
-    def status(self, deadline: float) -> PrinterState | None:
-        """Ask DLE EOT 1 to 4; ``None`` where nothing was answered in time. Raises OSError for a dead connection."""
-        self._keep(self._channel.read(0.0))  # what is here already answers somebody else
-        self._ask_status(deadline)
-        answered = self._listen(min(deadline, clock.monotonic() + ANSWER), lambda _: not self._replies.ledger.real_time)
-        return self.state if any(isinstance(event, Answered) for event in answered) else None
-
-    def prove(self, deadline: float) -> bool:
-        """Ask for the process ID response, and wait for it; whether it came. Raises OSError for a dead connection.
-
-        A printer that was switched on meanwhile has lost what it held: that is a dead connection too.
-        """
-        question = Process(bytes(random.choices(LETTERS, k=4)))
-        self._replies.ledger.asked(question)
-        self._channel.write(question.command, deadline - clock.monotonic())
-        while True:
-            now = clock.monotonic()
-            events = self._listen(min(deadline, now + ANSWER), lambda events: _settles(events, question))
-            for event in events:
-                if isinstance(event, Answered) and event.question == question:
-                    return True
-                if isinstance(event, PoweredOn):
-                    raise ConnectionResetError("the printer has been switched on")
-            if clock.monotonic() >= deadline:
-                return False
-            if not self._replies.ledger.real_time:  # why does it take so long?
-                self._ask_status(deadline)
-
-    def drain(self, timeout: float) -> None:
-        """Before the connection is closed: a reply left owed or unread makes the kernel destroy what is not printed."""
-        if self._replies.ledger.owed:
-            self._channel.drain(timeout)
-
-    def _ask_status(self, deadline: float) -> None:
-        for n in range(1, 5):
-            question = RealTime(n)
-            self._replies.ledger.asked(question)
-            self._channel.write(question.command, max(0.001, deadline - clock.monotonic()))
-
-    def _listen(self, deadline: float, enough: Callable[[list[Event]], bool]) -> list[Event]:
-        events: list[Event] = []
-        while (left := deadline - clock.monotonic()) > 0 and not enough(events):
-            arrived = self._replies.feed(self._channel.read(left))
-            for event in arrived:
-                if isinstance(event, Stray | Noise | Automatic):
-                    self._keep(event.frame)
-            events += arrived
-        return events
-
-    def _keep(self, data: bytes) -> None:
-        self.unread += data[: _MAX_UNREAD - len(self.unread)]
+    One that is out of paper prints hours later what it is sent, so that it gets nothing. One that does not answer is
+    taken for ready: a question must never keep a receipt from being printed. A connection that is dead, or on which
+    nothing arrives, is made anew, once; ``afresh``: in any case, and what it still holds is thrown away. What the
+    driver raises when it cannot connect is raised by the job's first write.
+    """
+    until = deadline - min(_FOR_PRINTING, (deadline - clock.monotonic()) / 3)
+    renewed, trouble = afresh, None
+    try:
+        conversation = printer.converse()
+        if afresh and conversation is not None:
+            conversation = printer.converse(renew=conversation, abort=True)
+        while conversation is not None:
+            try:
+                trouble = _trouble(printer, conversation, deadline, trouble, renewed=renewed)
+            except OSError:
+                if renewed:
+                    return trouble
+                renewed = True
+                conversation = printer.converse(renew=conversation)
+                continue
+            if trouble is None or clock.monotonic() >= until:
+                return trouble
+            time.sleep(max(0.0, min(GLANCE, until - clock.monotonic())))
+    except Unreachable:
+        pass
+    except Exception as error:
+        swallow("asking a printer whether it is ready", error)
+    return None
 
 
-def _settles(events: list[Event], question: Process) -> bool:
-    return any(isinstance(e, PoweredOn) or (isinstance(e, Answered) and e.question == question) for e in events)
+def _trouble(
+    printer: Printer, conversation: Conversation, deadline: float, before: JobError | None, *, renewed: bool
+) -> JobError | None:
+    if printer.proof == SENT:
+        conversation.hear()  # a connection that died since the last job: its first write would vanish
+        return None
+    trouble = before
+    # A printer that has just been silent is not asked again on its new connection: what comes late there would be
+    # taken for the answer to what the application asks itself.
+    if not renewed or conversation.answers:
+        state = conversation.status(deadline)
+        if state is None and not renewed:
+            raise ConnectionResetError("an answer is missing")
+        trouble = before if state is None else state.trouble
+    if trouble is None and printer.proof == PROCESS_ID:
+        conversation.enter(deadline)
+    return trouble
 
 
-def pause(until: float) -> None:
-    """Wait a moment before the printer is asked again."""
-    time.sleep(max(0.0, min(GLANCE, until - clock.monotonic())))
+class Finding:
+    """What is known of a job whose last byte has been written: what for, or why not and where the doubt lies."""
+
+    __slots__ = ("asked", "evidence", "failure", "window")
+
+    def __init__(self, evidence: Evidence | None, failure: JobError | None = None, window: Window | None = None):
+        self.evidence = evidence
+        self.failure = failure
+        self.window = window
+        self.asked: Asked | None = None
+
+
+def prove(conversation: Conversation, deadline: float) -> Finding:
+    """Ask for proof that all is on paper, and wait for it; never raises."""
+    try:
+        asked = conversation.prove(deadline)
+    except OSError as error:
+        failure = job_errors.classify(error, Stage.CONFIRM)
+        timeout = failure is JobError.WRITE_TIMEOUT
+        return Finding(None, JobError.TIMEOUT if timeout else failure, Window.PRINTING)
+    except Exception as error:
+        swallow("asking a printer for proof", error)
+        return Finding(None, JobError.OTHER, Window.PRINTING)
+    if conversation.proven(asked):
+        return Finding(Evidence.PROCESS_ID)
+    finding = Finding(None, conversation.state.trouble or JobError.TIMEOUT, Window.PRINTING)
+    finding.asked = asked
+    return finding
+
+
+def processed(conversation: Conversation, deadline: float) -> Finding | None:
+    """Ask whether all has been processed; ``None`` where the printer does not tell; never raises."""
+    try:
+        if conversation.processed(deadline):
+            return Finding(Evidence.PROCESSED)
+        trouble = conversation.state.trouble
+        return None if trouble is None else Finding(None, trouble, Window.PRINTING)
+    except OSError as error:
+        failure = job_errors.classify(error, Stage.CONFIRM)
+        return Finding(None, JobError.TIMEOUT if failure is JobError.WRITE_TIMEOUT else failure, Window.ARRIVING)
+    except Exception as error:
+        swallow("asking a printer what it has processed", error)
+        return None

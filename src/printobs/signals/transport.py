@@ -9,11 +9,14 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from printobs.core.guard import Guard
+from printobs.signals.conversation import REQUESTS
 
 if TYPE_CHECKING:
     from printobs.signals.printers import Printer
 
 _guard: Final = Guard("watching a printer's bytes")
+
+_READ: Final = 16  # bytes that python-escpos's drivers read at once
 
 
 @runtime_checkable
@@ -50,6 +53,8 @@ def watched_write(
         printer.inside = thread
         job = printer.job
         if job is None or job.passive:
+            if printer.conversation is not None:
+                printer.conversation.in_step = False
             before(printer, msg)
             job = printer.job
         began = perf_counter()
@@ -65,6 +70,10 @@ def watched_write(
             printer.connecting = 0.0
             raise
         printer.inside = 0
+        if len(msg) <= 3 and bytes(msg) in REQUESTS:
+            with _guard:
+                if printer.conversation is not None:
+                    printer.conversation.overheard(bytes(msg))
         if job is None:
             printer.connecting = 0.0
             with _guard:
@@ -94,20 +103,26 @@ def watched_read(original: Callable[..., Any], find: Callable[[object], Printer 
 
     @functools.wraps(original)
     def read(self: Any, *args: Any, **kwargs: Any) -> Any:
-        printer = None
+        printer = conversation = None
         with _guard:
             printer = find(self)
             conversation = None if printer is None else printer.conversation
             if conversation is not None and conversation.unread:
                 # It came while we listened, and is the application's.
-                kept = bytes(conversation.unread[:16])
-                del conversation.unread[:16]
-                return kept
-        result = original(self, *args, **kwargs)
-        with _guard:
-            if printer is not None and result:
+                kept = bytes(conversation.unread[:_READ])
+                del conversation.unread[:_READ]
+                return kept  # was counted when it came
+        while True:
+            result = original(self, *args, **kwargs)
+            if printer is None or not result:
+                return result
+            theirs = result
+            with _guard:
                 printer.received.add(len(result))
-        return result
+                if conversation is not None:
+                    theirs = conversation.theirs(bytes(result))
+            if theirs:
+                return result if theirs == bytes(result) else theirs
 
     return read
 

@@ -153,6 +153,11 @@ class VirtualPrinter:
         """Whether the power is on."""
         return self._do(lambda: self._mechanism.powered)
 
+    @property
+    def unrecoverable(self) -> bool:
+        """Whether only switching the power off and on helps."""
+        return self._do(lambda: self._mechanism.status.unrecoverable_error)
+
     def wait_for_receipts(self, count: int, timeout: float = 5.0) -> tuple[Receipt, ...]:
         """The receipts, once at least `count` are finished; raises TimeoutError after `timeout` seconds."""
         with self._progress:
@@ -281,6 +286,13 @@ class VirtualPrinter:
         """Answer with bytes that are no valid replies: each inverted. `unmute` ends it."""
         self._set_replies(mute=False, garbled=True)
 
+    def at_byte(self, count: int, fault: Callable[[], None]) -> None:
+        """Call `fault`, one of these methods, right after `count` more bytes are read and, at speed None, printed.
+
+        One can be laid at a time, `reset_at` and `power_off_at` among them.
+        """
+        self._set_trap(count, fault)
+
     def reset(self) -> None:
         """Reset the connection; what it sent and was read stays in the buffer."""
         self._do(self._reset)
@@ -335,7 +347,7 @@ class VirtualPrinter:
 
     def _do(self, call: Callable[[], _T]) -> _T:
         """Run a call in the printer's thread, work included, and give back what it returns."""
-        if not self._thread.is_alive():
+        if not self._thread.is_alive() or threading.current_thread() is self._thread:
             return call()
         future: Future[object] = Future()
         self._calls.put((call, future))
