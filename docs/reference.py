@@ -17,6 +17,7 @@ _VALUES = {
     conventions.MESSAGE_TYPE: MessageType,
     conventions.CORRELATION_SOURCE: conventions.CorrelationSource,
     conventions.JOB_WINDOW: conventions.Window,
+    conventions.JOB_EVIDENCE: conventions.Evidence,
 }
 
 _SPANS = (

@@ -1,5 +1,6 @@
 """What every test may use: an SDK of its own that keeps what was emitted."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from printobs.core import telemetry
 from printobs.core.telemetry import Telemetry
+
+# What doctor has saved for this machine's own printers is not the tests' to use.
+os.environ["PRINTOBS_PRINTERS"] = os.devnull
 
 
 @dataclass
