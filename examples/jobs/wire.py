@@ -53,8 +53,9 @@ class Known:
 class Hello:
     """An agent presents itself.
 
-    ``journal`` is the identity of its journal, ``sequence`` a durable counter that grows with every write to it: lower
-    than before, the journal has gone back in time. ``jobs`` are those in the journal that are not settled.
+    ``journal`` is the identity of its journal, ``sequence`` a durable counter that grows with every write to it, and
+    before every hello: not higher than the last one, the journal has gone back in time. ``jobs`` are those in the
+    journal that are not settled.
     """
 
     agent: str

@@ -1,7 +1,7 @@
-"""``python -m examples.service.backup TARGET``: copy the database of SERVICE_DATABASE to a new file, also while it is served.
+"""``python -m examples.service.backup TARGET``: copy the database of SERVICE_DATABASE to a new file, while it is used.
 
-A backup is older than the world it is restored into: what was open may have been printed since. So every job that has no
-outcome is *unknown* in the copy, and held: nothing in it is ever printed again by itself.
+A backup is older than the world it is restored into: what was open may have been printed since. So every job that has
+no outcome is *unknown* in the copy, and held: nothing in it is ever printed again by itself.
 """
 
 from __future__ import annotations

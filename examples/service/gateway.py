@@ -40,6 +40,7 @@ class Session:
         self.agent = hello.agent
         self.journal = identity(hello.branch, hello.agent, hello.journal)
         self.printers = tuple(printer.id for printer in hello.printers)
+        self.done = {job.id for job in hello.jobs if job.state == "done"}
         self.number = 0
         self.websocket = websocket
         # What is decided in the database and what is sent of it come in one order: no cancel overtakes its print.
@@ -202,7 +203,8 @@ class Gateway:
         jobs = self._database.jobs
         match message:
             case wire.Done():
-                job = await self._database.write(jobs.done, session.journal, message)
+                fresh = message.id not in session.done
+                job = await self._database.write(jobs.done, session.journal, message, since_hello=fresh)
                 if job is None:
                     logger.info("the result of job %s came twice, too late, or from another agent", message.id)
                 else:

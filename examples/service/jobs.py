@@ -153,15 +153,18 @@ class Jobs:
             return job, self.content(job), left
         return None
 
-    def done(self, journal: str, result: wire.Done) -> Job | None:
-        """Row 7: the result of a job that was sent to this journal; ``None`` where it changes nothing."""
+    def done(self, journal: str, result: wire.Done, *, since_hello: bool) -> Job | None:
+        """Row 7: the result of a job that was sent to this journal; ``None`` where it changes nothing.
+
+        ``since_hello``: it was written into the journal after the last hello, which has therefore grown.
+        """
         job = self.get(result.id)
         if job is None or job.journal != journal:
             return None
         if job.state is State.UNKNOWN and result.outcome == "confirmed":
             return self.evidence(journal, job.id)
         try:
-            return self.happened(
+            job = self.happened(
                 job,
                 Event(result.outcome),
                 error_type=result.error_type,
@@ -170,6 +173,12 @@ class Jobs:
             )
         except IllegalTransition:
             return None
+        if since_hello:
+            self._connection.execute(
+                "UPDATE agents SET sequence = sequence + 1 WHERE branch = ? AND name = ? AND journal = ?",
+                journal.split("/"),
+            )
+        return job
 
     def evidence(self, journal: str, identifier: str) -> Job | None:
         """Row 14: an unknown job is on paper after all. Its outcome stays, its hold is closed."""

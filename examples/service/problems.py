@@ -70,7 +70,7 @@ async def _problem(request: Request, error: Exception) -> Response:
             return Problem(404, "path", "there is nothing here: see /openapi.json for what there is").response()
         case HTTPException(status_code=405):
             allowed = dict(error.headers or {})
-            return Problem(405, "method", f"use {allowed.get('Allow', 'another method')}", allowed).response()
+            return Problem(405, "method", f"use {allowed.get('Allow', 'another method')} here", allowed).response()
         case HTTPException():
             return Problem(error.status_code, "request", error.detail, dict(error.headers or {})).response()
     raise AssertionError(request.url.path) from error

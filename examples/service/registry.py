@@ -79,7 +79,8 @@ class Registry:
             "INSERT OR REPLACE INTO agents VALUES (?, ?, ?, ?, ?, ?)",
             (hello.branch, hello.agent, hello.journal, hello.sequence, session, self._clock.now()),
         )
-        return session, row is not None and row["journal"] == hello.journal and hello.sequence < row["sequence"]
+        # It grows before every hello: one that has not is of a journal that was put back.
+        return session, row is not None and row["journal"] == hello.journal and hello.sequence <= row["sequence"]
 
     def _printers(self, branch: str, agent: str) -> list[str]:
         # All that it may serve, whether it still claims them or not: what was sent there was sent to its journal.

@@ -5,8 +5,8 @@ next. The service's and the agents' transitions are those of `examples.jobs.stat
 a service whose database goes back in time, and a journal put back to a moment within the connection that it is used in
 (nothing that the service has been told tells it from the journal that it knows).
 
-`MUTANTS` break one rule each. That an agent starts no job that its journal knows is not among them: it is a second line,
-which nothing here reaches. Use: ``python -m tests.examples.job_model [SCENARIO …]``; `DEEP` ones take minutes.
+`MUTANTS` break one rule each. That an agent starts no job that its journal knows is not among them: it is a second
+line, which nothing here reaches. Use: ``python -m tests.examples.job_model [SCENARIO …]``; `DEEP` ones take minutes.
 """
 
 from __future__ import annotations
@@ -34,10 +34,7 @@ MUTANTS = {
     "blind_cancel": ("faults", "the service cancels a dispatched job without asking"),
     "cancel_refused_late": ("faults", "the agent says that a job is cancelled which it has started"),
     "expiry_called_failed": ("faults", "the service calls a dispatched job failed when its time is over"),
-    "no_dispatch_check": (
-        "faults",
-        "a hello from the same journal is taken to know nothing of dispatched jobs that it has started",
-    ),
+    "no_dispatch_check": ("faults", "what the hello says of started jobs is not looked at"),
     "interrupted_called_failed": ("faults", "an agent that finds a job started when it starts up calls it failed"),
     "blip_unseen": ("faults", "a printer that lost its power in the middle of a job confirms its second half"),
     "reassigned_requeued": ("agents", "a job is queued again when its printer is given to another agent"),
@@ -67,7 +64,7 @@ class Job(NamedTuple):
 
 
 class Agent(NamedTuple):
-    """An agent: ``hand`` is 0, 1 for a job of this connection, 2 for one of an earlier one; ``doing`` is a job, or -1."""
+    """An agent: ``hand`` is 1 for a job of this connection, 2 for one of an earlier one; ``doing`` is a job, or -1."""
 
     journal: int
     up: bool = True
@@ -94,6 +91,22 @@ class Budget(NamedTuple):
     cancel: int = 0
     reassign: int = 0
     reprint: int = 0
+
+
+# The steps that each is.
+FAULTS = {
+    "kill": "KILL",
+    "cut": "CUT",
+    "half_open": "HALF OPEN",
+    "lose": "LOSE",
+    "back_up": "BACK UP",
+    "restore": "RESTORE",
+    "power": "POWER",
+    "expire": "TIME",
+    "cancel": "a person CANCELS",
+    "reassign": "an operator REASSIGNS",
+    "reprint": "service: reprint",
+}
 
 
 class World(NamedTuple):
@@ -441,13 +454,8 @@ def _faults(world: World, scenario: Scenario, mutant: str) -> Iterator[Step]:
             killed = _set_agent(_gone(world, number, mutant), number, **dead)
             yield f"KILL agent {number}", killed._replace(budget=use("kill"))
         if budget.lose:
-            fresh = {
-                "journal": agent.journal + 1,
-                "sequence": 0,
-                "entries": (_NEW,) * len(agent.entries),
-                "backup": None,
-            }
-            lost = _set_agent(_gone(world, number, mutant), number, **dead, **fresh)
+            fresh = Agent(agent.journal + 1, entries=(_NEW,) * len(agent.entries), hand=agent.hand)
+            lost = _set_agent(_put(_gone(world, number, mutant), number, fresh), number, **dead)
             yield f"LOSE journal {number}", lost._replace(budget=use("lose"))
         if budget.back_up and not agent.connected:
             backup = (agent.journal, agent.sequence, agent.entries)
