@@ -11,7 +11,7 @@ from typing import Final
 
 from examples.agent.drivers import Driver
 
-PATIENCE: Final = 900.0  # seconds; an unknown job is a matter for a person long before
+PATIENCE: Final = 300.0  # seconds: as long as the connection is held, nobody else can print
 GRACE: Final = 2.0  # seconds that it is still waited for when the next job is there already
 
 _GLANCE: Final = 0.25

@@ -55,6 +55,7 @@ class Stage:
             "examples.service",
             logs=logs,
             SERVICE_PORT="0",
+            SERVICE_DATABASE=str(folder / "service.db"),
             SERVICE_JWT_SECRET=self._secret,
             SERVICE_JWT_AUDIENCE=AUDIENCE,
             **telemetry,
