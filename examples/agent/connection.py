@@ -101,7 +101,10 @@ class Connection:
 
     async def _connect(self) -> None:
         headers = {"Authorization": f"Bearer {self._settings.token}"}
-        async with connect(self._settings.url, additional_headers=headers, max_size=1 << 20) as websocket:
+        ping = self._settings.ping
+        async with connect(
+            self._settings.url, additional_headers=headers, max_size=1 << 20, ping_interval=ping, ping_timeout=ping
+        ) as websocket:
             try:
                 await self._serve(websocket)
             except ConnectionClosed as closed:
