@@ -211,5 +211,7 @@ class Connection:
 
 
 def _say(event: str, **more: Any) -> None:
-    sys.stdout.write(json.dumps({"event": event, **more}) + "\n")
-    sys.stdout.flush()
+    out = sys.__stdout__  # the process's own, whatever `sys.stdout` is
+    if out is not None:
+        out.write(json.dumps({"event": event, **more}) + "\n")
+        out.flush()
