@@ -18,7 +18,7 @@ from tests.ledger.nursery import Nursery
 from tests.ledger.run import ROWS, Run, Violation
 from tests.ledger.stage import Lane
 
-ACTS: Final = 2  # a run
+ACTS: Final = 3  # a run
 _CELLS: Final = [(row, fault) for fault in FAULTS for row in ROWS]
 _HEALTHY: Final = 10  # of so many runs one is without faults
 
@@ -95,7 +95,9 @@ class Ledger:
 
     def missing(self, least: int) -> list[str]:
         """Where less than ``least`` strikes were counted."""
-        return [f"{fault} at row {row}: {self.hits[row, fault]}" for row, fault in _CELLS if self.hits[row, fault] < least]
+        return [
+            f"{fault} at row {row}: {self.hits[row, fault]}" for row, fault in _CELLS if self.hits[row, fault] < least
+        ]
 
     def table(self) -> str:
         """How often each fault has struck at each row, and the outcomes."""

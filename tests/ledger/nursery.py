@@ -37,7 +37,7 @@ class Child:
         threading.Thread(target=self._read, args=(out,), daemon=True).start()
 
     def _read(self, out: int) -> None:
-        with open(out, encoding="utf-8") as lines:  # noqa: PTH123 - a descriptor
+        with open(out, encoding="utf-8") as lines:
             for line in lines:
                 self._said.put(json.loads(line))
         self.dead.set()

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 Direction = Literal["to_agent", "to_service"]
 Moment = Literal["before", "inside", "after"]
@@ -24,12 +24,16 @@ _EXTENSIONS: Final = re.compile(rb"sec-websocket-extensions:[^\r]*\r\n", re.IGNO
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trap:
-    """What is done once, when the next message of a type passes: before it, between two of its bytes, or after it."""
+    """What is done once, when the next message of a type passes: before it, between two of its bytes, or after it.
+
+    Where a ``printer`` is named, the message has to be about that one.
+    """
 
     direction: Direction
     type: str
     moment: Moment
     spring: Callable[[], None]
+    printer: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -97,12 +101,10 @@ class Proxy:
         self._stalled_until = 0.0
         self.refusing = False
 
-    def on(self, direction: Direction, kind: str, moment: Moment, spring: Callable[[], None]) -> Trap:
-        """Lay a trap for the next message of a kind."""
-        trap = Trap(direction, kind, moment, spring)
+    def lay(self, trap: Trap) -> None:
+        """Lay a trap."""
         with self._lock:
             self._traps.append(trap)
-        return trap
 
     def disarm(self) -> None:
         """Take all traps away."""
@@ -136,7 +138,9 @@ class Proxy:
                     target=self._carry, args=(connection, direction, source, target), name=direction, daemon=True
                 ).start()
 
-    def _carry(self, connection: _Connection, direction: Direction, source: socket.socket, target: socket.socket) -> None:
+    def _carry(
+        self, connection: _Connection, direction: Direction, source: socket.socket, target: socket.socket
+    ) -> None:
         data = bytearray()
         opened = False
         with contextlib.suppress(OSError):
@@ -166,11 +170,16 @@ class Proxy:
                 self._connections.remove(connection)
 
     def _pass(self, connection: _Connection, direction: Direction, target: socket.socket, frame: bytes) -> None:
-        kind = _type(frame)
+        message = _message(frame)
+        kind = str(message.get("type", ""))
         traps: list[Trap] = []
         if kind and not connection.silent:
             with self._lock:
-                traps = [trap for trap in self._traps if (trap.direction, trap.type) == (direction, kind)]
+                traps = [
+                    trap
+                    for trap in self._traps
+                    if (trap.direction, trap.type) == (direction, kind) and trap.printer in ("", message.get("printer"))
+                ]
                 for trap in traps:
                     self._traps.remove(trap)
         for trap in traps:
@@ -210,10 +219,10 @@ def _frame(data: bytearray) -> int:
     return head + length
 
 
-def _type(frame: bytes) -> str:
-    """The type of the message that is in a frame; empty for any other."""
+def _message(frame: bytes) -> dict[str, Any]:
+    """The message that is in a frame; empty for any other."""
     if frame[0] & 0x0F != 1:
-        return ""
+        return {}
     start = 2 + {126: 2, 127: 8}.get(frame[1] & 0x7F, 0)
     if frame[1] & 0x80:
         mask, body = frame[start : start + 4], frame[start + 4 :]
@@ -222,6 +231,7 @@ def _type(frame: bytes) -> str:
     else:
         body = frame[start:]
     try:
-        return str(json.loads(body)["type"])
-    except (ValueError, KeyError, TypeError):
-        return ""
+        found = json.loads(body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
