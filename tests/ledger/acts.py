@@ -54,7 +54,7 @@ class Act:
     def submit(self, ticket: Ticket) -> None:
         """Send a job; sometimes its answer is not waited for, and it is sent again."""
         self.run.note(f"submit {ticket.number} for {ticket.printer}, {ticket.timeout} s, expires {ticket.expires_in} s")
-        self.run.spawn(lambda drop: self.run.till.submit(ticket, drop=drop), self.run.chance.random() < 0.2)
+        self.run.spawn(self.run.till.submit, ticket, None, self.run.chance.random() < 0.2)
 
     def submitted(self, ticket: Ticket) -> None:
         """Send a job, and have it accepted."""
@@ -99,7 +99,7 @@ class Act:
             self.strike()
 
         self.run.note(f"submit {ticket.number} for {ticket.printer}")
-        self.run.spawn(lambda drop: self.run.till.submit(ticket, between, drop), self.run.chance.random() < 0.3)
+        self.run.spawn(self.run.till.submit, ticket, between, self.run.chance.random() < 0.3)
 
     def _row_2(self) -> None:
         """While a job that waits behind another is cancelled, or its time runs out."""
@@ -369,9 +369,9 @@ class Act:
         ticket = self.subject()
         count = _QUESTIONS + chance.randint(20, self.size(ticket))
         # Killed in the middle, the agent does not know; without power, the printer may have printed all of it.
-        fault = chance.choice(
-            [self.desktop.kill] if run.branch == "auto" else [self.printer.paper.power_off, self.desktop.kill]
-        )
+        fault = self.desktop.kill
+        if run.branch != "auto" and chance.random() < 0.5:
+            fault = self.printer.paper.power_off
         self.on_print("after", lambda: self.printer.paper.at_byte(count, fault))
         if run.branch == "auto":
             self.desktop.proxy.lay(Trap("to_agent", "print", "after", lambda: self.on_print("before", self.strike)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import threading
+import time
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -45,9 +46,7 @@ class Ledger:
         self._lock = threading.Lock()
 
     def play(self, seeds: Iterable[int], lanes: int, until: float | None = None, keep_going: bool = False) -> None:
-        """Play runs, ``lanes`` at a time."""
-        import time
-
+        """Play runs, ``lanes`` at a time; none begins after ``until``, on the monotonic clock."""
         left: Iterator[int] = iter(seeds)
 
         def next_seed() -> int | None:
@@ -95,13 +94,12 @@ class Ledger:
 
     def missing(self, least: int) -> list[str]:
         """Where less than ``least`` strikes were counted."""
-        return [
-            f"{fault} at row {row}: {self.hits[row, fault]}" for row, fault in _CELLS if self.hits[row, fault] < least
-        ]
+        few = [cell for cell in _CELLS if self.hits[cell] < least]
+        return [f"{fault} at row {row}: {self.hits[row, fault]}" for row, fault in few]
 
     def table(self) -> str:
         """How often each fault has struck at each row, and the outcomes."""
-        lines = [f"{'fault \\ row':16}" + "".join(f"{row:>5}" for row in ROWS)]
+        lines = [f"{'fault, row':16}" + "".join(f"{row:>5}" for row in ROWS)]
         lines += [f"{fault:16}" + "".join(f"{self.hits[row, fault]:>5}" for row in ROWS) for fault in FAULTS]
         ended = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()))
         lines.append(
@@ -116,7 +114,7 @@ def _healthy(run: Run, _: list[tuple[int, str]]) -> None:
     run.install(run.chance.randint(1, 2))
     for _ in range(6):
         ticket = run.ticket(run.chance.choice(run.printers), timeout=30.0)
-        run.spawn(lambda ticket=ticket, drop=run.chance.random() < 0.2: run.till.submit(ticket, drop=drop))
+        run.spawn(run.till.submit, ticket, None, run.chance.random() < 0.2)
     run.settle()
     run.audit(fault_free=True)
 
