@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import Final, Protocol
+
+
+LONGEST: Final = 70_000  # bytes of the longest command of a job: an image of 960 lines of 576 dots
 
 
 class Driver(Protocol):
@@ -44,7 +47,7 @@ class Deadline:
     """What every driver has: the time that its job has left, and whether bytes of it have."""
 
     arrives = True
-    past = 70_000  # an image of 960 lines of 576 dots, the longest command of a receipt
+    past = LONGEST
 
     def __init__(self) -> None:
         self._deadline = 0.0

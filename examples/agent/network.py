@@ -13,6 +13,7 @@ from escpos.printer import Network
 from examples.agent.drivers import Deadline
 
 DRAIN: Final = 1.0  # seconds that a printer has to close its side
+AHEAD: Final = 32 * 1024  # bytes that may wait in this host: killed, it sends them all the same
 _PROCESS_ID: Final = b"\x1d(H\x06\x0000"  # GS ( H, function 48; four bytes follow
 _LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 
@@ -50,6 +51,7 @@ class Tcp(Deadline, Network):  # type: ignore[misc]
             return
         device = _Line(found.family, found.type, found.proto, found.detach())
         device.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        device.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, AHEAD)
         device.settimeout(self._left())
         self._device = device
 

@@ -12,7 +12,7 @@ from typing import Final
 import printobs
 from examples.agent import late
 from examples.agent.cables import SerialPort, UsbDevice
-from examples.agent.drivers import Driver
+from examples.agent.drivers import LONGEST, Driver
 from examples.agent.hands import Dropped, Expired, Hand, Hands
 from examples.agent.journal import Journal, Unusable, Unwritable
 from examples.agent.network import Tcp
@@ -127,7 +127,7 @@ class _Printer:
             raise Rejected from error
         driver = self._driver
         driver.device  # noqa: B018 - connects: a printer that cannot be reached has begun nothing
-        self._size, self._whole = max(self._torn, len(data)), False
+        self._size, self._whole = max(self._torn, min(len(data), LONGEST)), False
         self._hands.begin(hand, nonce, self._size)
         if self._torn:
             for chunk in _chunks(recover(self._torn, not self._strange)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import warnings
 from collections.abc import Callable
@@ -120,7 +119,7 @@ def _image(fields: Fields) -> Image:
     encoded = fields.text("png", MAX_PNG * 4 // 3 + 4)
     try:
         png = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error, and what is not ASCII
         raise Invalid(fields.path("png"), "is not base64") from None
     try:
         with warnings.catch_warnings():

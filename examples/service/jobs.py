@@ -19,6 +19,7 @@ from examples.service.clock import Clock
 from examples.service.records import Happening, Job, Order
 
 MAX_SENT: Final = 5  # times that a job is given to an agent which breaks down before it starts it
+EVENTS_AGE: Final = 86_400.0  # seconds: a client that was away for longer asks for its jobs over HTTP
 SWEPT: Final = 200  # jobs at most that one transaction gives up or prunes: others wait for it
 
 
@@ -150,7 +151,7 @@ class Jobs:
                 self.happened(job, Event.EXPIRED)
                 continue
             job = self.happened(job, Event.SENT, journal=journal["identity"], sent=job.sent + 1)
-            return job, self.content(job), left
+            return job, self.content(job), min(left, wire.MAX_LIFETIME)  # a clock may have been set back
         return None
 
     def done(self, journal: str, result: wire.Done, *, since_hello: bool) -> Job | None:
@@ -232,7 +233,7 @@ class Jobs:
         ]
 
     def prune(self, age: float) -> int:
-        """Forget jobs and events that are older than ``age`` seconds, some at a time; how many jobs."""
+        """Forget jobs that ended ``age`` seconds ago, and events after a day at most, some at a time; how many jobs."""
         before = self._clock.now() - age
         rows = self._connection.execute(
             "SELECT id FROM jobs WHERE finished_at < ? ORDER BY finished_at LIMIT ?", (before, SWEPT)
@@ -242,7 +243,7 @@ class Jobs:
             self._connection.execute("DELETE FROM jobs WHERE id = ?", (identifier,))
         self._connection.execute(
             "DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ? ORDER BY at LIMIT ?)",
-            (before, 4 * SWEPT),
+            (max(before, self._clock.now() - EVENTS_AGE), 4 * SWEPT),
         )
         return len(rows)
 

@@ -98,7 +98,7 @@ class Unusable(Exception):  # noqa: N818 - reads as what is wrong
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection for any one thread at a time, without implicit transactions."""
-    connection = sqlite3.connect(path, BUSY, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     return connection
 
@@ -171,11 +171,14 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         # A lock of SQLite's own on a file beside it: released by the system when the process is killed, everywhere.
-        self._connection = sqlite3.connect(path.with_name(path.name + ".lock"), 0, isolation_level=None)
         try:
-            self._connection.execute("BEGIN EXCLUSIVE")
+            self._connection = sqlite3.connect(path.with_name(path.name + ".lock"), timeout=0, isolation_level=None)
+            try:
+                self._connection.execute("BEGIN EXCLUSIVE")
+            except BaseException:
+                self._connection.close()
+                raise
         except sqlite3.Error as error:
-            self._connection.close()
             if getattr(error, "sqlite_errorname", "") == "SQLITE_BUSY":
                 raise Unusable(f"the database {path} is in use by another process of this service") from None
             raise Unusable(f"the database {path} cannot be locked: {error}; {_advice(error)}") from None

@@ -71,6 +71,7 @@ TEXT = {"type": "text", "text": "x"}
         (receipt({"type": "text", "text": "x", "bold": 1}), "receipt.elements[0].bold"),
         (receipt({"type": "text", "text": "x", "width": 9}), "receipt.elements[0].width"),
         (receipt({"type": "image", "png": "!"}), "receipt.elements[0].png"),
+        (receipt({"type": "image", "png": "\xd7"}), "receipt.elements[0].png"),
         (receipt({"type": "image", "png": "AAAA"}), "receipt.elements[0].png"),
         (receipt({"type": "barcode", "kind": "EAN13", "data": "12"}), "receipt.elements[0].data"),
         (receipt({"type": "qr", "data": "x" * 513}), "receipt.elements[0].data"),
