@@ -1,4 +1,4 @@
-"""A network between an agent and the service that can be cut, delayed, or gone without a word; and knows what it carries."""
+"""A network between an agent and the service: it can be cut, delayed or half-open, and knows what it carries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One seeded run: printers, an agent, a few jobs, and faults at chosen rows of the table; then what the paper says of it.
+"""One seeded run: printers, an agent, some jobs, faults at chosen rows of the table; then what the paper says of it.
 
 Row numbers are those of docs/job-states.md. What happens is drawn from the seed; when exactly, the machine decides too.
 """
@@ -6,6 +6,7 @@ Row numbers are those of docs/job-states.md. What happens is drawn from the seed
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import threading
 import time
@@ -23,7 +24,7 @@ SETTLING: Final = 60.0  # seconds after the last fault in which every job must h
 _STEPS: Final = {(before, after) for (before, _), after in SERVICE.items()}
 
 
-class Violation(AssertionError):
+class Violation(AssertionError):  # noqa: N818 - reads as what happened
     """A promise that was not kept."""
 
 
@@ -267,7 +268,7 @@ class Run:
                     wrong.append(f"job {key} came out on two printers")
                 read.found[key] = copies
             order = [(t, position[t.id]) for key in here.order for t in tickets if (t.number, t.reprint_of[:8]) == key]
-            for (first, earlier), (second, later) in zip(order, order[1:], strict=False):
+            for (first, earlier), (second, later) in itertools.pairwise(order):
                 # Those that waited while the first was printing come in their order.
                 if later < earlier and not (first.reprint_of or second.reprint_of):
                     wrong.append(f"on {each.name} job {second.number} was printed after {first.number}")

@@ -354,11 +354,12 @@ class Till:
         host, port = self._lane.address()
         headers = {"Authorization": f"Bearer {self.token}"}
         events = []
-        with connect(f"ws://{host}:{port}/ws/client?after=0", additional_headers=headers, proxy=None) as websocket:
-            # What has happened comes at once, one after the other.
-            with contextlib.suppress(TimeoutError):
-                while True:
-                    events.append(json.loads(websocket.recv(timeout=0.5)))
+        with (
+            connect(f"ws://{host}:{port}/ws/client?after=0", additional_headers=headers, proxy=None) as websocket,
+            contextlib.suppress(TimeoutError),
+        ):
+            while True:  # what has happened comes at once, one after the other
+                events.append(json.loads(websocket.recv(timeout=0.5)))
         return events
 
 
