@@ -6,6 +6,7 @@ What is forked runs the module's ``__main__`` as ``python -m`` does, in a proces
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import queue
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[2]
+_PR_SET_PDEATHSIG: Final = 1  # prctl(2): no process outlives the nursery, however that ends
 _MODULES: Final = ("examples.service", "examples.agent")
 
 
@@ -32,6 +34,7 @@ class Child:
         self._handle = os.pidfd_open(pid)  # never another process that got the same number
         self.errors = errors
         self._said: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
         self.dead = threading.Event()
         self.killed = False
         threading.Thread(target=self._read, args=(out,), daemon=True).start()
@@ -40,8 +43,10 @@ class Child:
         with open(out, encoding="utf-8") as lines:
             for line in lines:
                 self._said.put(json.loads(line))
-        self.dead.set()
         self._said.put(None)
+        with self._lock:
+            self.dead.set()
+            os.close(self._handle)
 
     def event(self, name: str, within: float = 20.0) -> dict[str, Any]:
         """The next event of this name, past all others; raises TimeoutError, and EOFError once it is dead."""
@@ -60,8 +65,9 @@ class Child:
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Kill it, and wait until it is dead, unless the signal is one that it may take its time for."""
         self.killed = self.killed or number == signal.SIGKILL
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._handle, number)
+        with self._lock, contextlib.suppress(ProcessLookupError):
+            if not self.dead.is_set():
+                signal.pidfd_send_signal(self._handle, number)
         if number == signal.SIGKILL:
             self.dead.wait(10)
 
@@ -124,6 +130,7 @@ def _main(connection: socket.socket) -> None:
 
 def _become(asked: dict[str, Any], out: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     errors = os.open(asked["errors"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (out, 1), (errors, 2)):

@@ -50,8 +50,8 @@ class _Connection:
             with contextlib.suppress(OSError):
                 if rudely:
                     each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-                else:
-                    each.shutdown(socket.SHUT_RDWR)
+                # Whoever reads it would keep it open; this half is nothing that the other end is told.
+                each.shutdown(socket.SHUT_RD if rudely else socket.SHUT_RDWR)
             each.close()
 
 

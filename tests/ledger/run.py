@@ -315,7 +315,7 @@ class Run:
         wrong = []
         last: dict[str, dict[str, Any]] = {}
         number = 0
-        for event in self.till.history():
+        for event in self.till.history(jobs):
             if event["type"] != "job" or event["seq"] <= number:
                 wrong.append(f"an event out of order: {event['type']} {event['seq']} after {number}")
                 continue

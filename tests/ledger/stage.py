@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -349,17 +349,20 @@ class Till:
                 return jobs
             before = f"&before={answer['next']}"
 
-    def history(self) -> list[dict[str, Any]]:
-        """Every event of this till's jobs, in order, as a web client catches up with them."""
+    def history(self, jobs: Collection[str]) -> list[dict[str, Any]]:
+        """Every event of this till's jobs, in order, as a web client catches up, until all of ``jobs`` have ended."""
         host, port = self._lane.address()
         headers = {"Authorization": f"Bearer {self.token}"}
-        events = []
+        events: list[dict[str, Any]] = []
+        open_jobs = set(jobs)
         with (
             connect(f"ws://{host}:{port}/ws/client?after=0", additional_headers=headers, proxy=None) as websocket,
             contextlib.suppress(TimeoutError),
         ):
             while True:  # what has happened comes at once, one after the other
-                events.append(json.loads(websocket.recv(timeout=0.5)))
+                events.append(json.loads(websocket.recv(timeout=10.0 if open_jobs else 0.3)))
+                if events[-1].get("outcome"):
+                    open_jobs.discard(events[-1]["id"])
         return events
 
 
