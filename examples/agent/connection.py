@@ -99,7 +99,10 @@ class Connection:
 
     async def _connect(self) -> None:
         headers = {"Authorization": f"Bearer {self._settings.token}"}
-        async with connect(self._settings.url, additional_headers=headers, max_size=1 << 20) as websocket:
+        ping = self._settings.ping
+        async with connect(
+            self._settings.url, additional_headers=headers, max_size=1 << 20, ping_interval=ping, ping_timeout=ping
+        ) as websocket:
             try:
                 await self._serve(websocket)
             except ConnectionClosed as closed:
@@ -209,5 +212,7 @@ class Connection:
 
 
 def _say(event: str, **more: Any) -> None:
-    sys.stdout.write(json.dumps({"event": event, **more}) + "\n")
-    sys.stdout.flush()
+    out = sys.__stdout__  # the process's own, whatever `sys.stdout` is
+    if out is not None:
+        out.write(json.dumps({"event": event, **more}) + "\n")
+        out.flush()

@@ -30,7 +30,7 @@ from urllib.parse import parse_qsl, urlsplit
 from examples.environment import Environment, stop
 from examples.jobs import wire
 
-_KEYS: Final = ("service_url", "token_file", "branch", "name", "journal", "keep_days")
+_KEYS: Final = ("service_url", "token_file", "branch", "name", "journal", "keep_days", "ping_seconds")
 _PRINTER_KEYS: Final = ("name", "address", "proof")
 _ADDRESSES: Final = "tcp://10.0.0.9:9100, serial:///dev/ttyUSB0?baudrate=38400, serial://COM3 or usb://04b8:0202"
 
@@ -72,7 +72,10 @@ class PrinterSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What can be set. ``printers`` by name; ``keep`` is for how many seconds a settled job stays in the journal."""
+    """What can be set. ``printers`` by name; ``keep`` is for how many seconds a settled job stays in the journal.
+
+    ``ping``: seconds between two looks whether the service is still there, and for its answer.
+    """
 
     url: str
     token: str = field(repr=False)
@@ -80,6 +83,7 @@ class Settings:
     name: str
     journal: Path
     keep: float
+    ping: int
     printers: dict[str, PrinterSettings]
 
     @classmethod
@@ -101,7 +105,8 @@ class Settings:
             reader.name("branch"),
             reader.name("name", re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).strip("-._")[:64] or "agent"),
             reader.path(reader.text("journal", "journal.db")),
-            86_400.0 * reader.days("keep_days", 30),
+            86_400.0 * reader.whole("keep_days", 30, 1, 3650),
+            reader.whole("ping_seconds", 20, 1, 300),
             reader.printers(),
         )
         reader.check()
@@ -159,11 +164,11 @@ class _Reader:
             self.refuse(key, f"must match {wire.NAME}")
         return value
 
-    def days(self, key: str, default: int) -> int:
-        """A number of days."""
+    def whole(self, key: str, default: int, low: int, high: int) -> int:
+        """A whole number from ``low`` to ``high``."""
         value = self._agent.get(key, default)
-        if type(value) is not int or not 1 <= value <= 3650:
-            self.refuse(key, "must be a whole number from 1 to 3650")
+        if type(value) is not int or not low <= value <= high:
+            self.refuse(key, f"must be a whole number from {low} to {high}")
             return default
         return value
 

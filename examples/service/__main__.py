@@ -46,6 +46,8 @@ def main() -> None:
         log_config=None,
         access_log=False,
         ws_max_size=1 << 20,
+        ws_ping_interval=settings.ping,
+        ws_ping_timeout=settings.ping,
         timeout_graceful_shutdown=5,
         server_header=False,
     )

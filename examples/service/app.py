@@ -78,7 +78,7 @@ async def _sweep(settings: Settings, database: Database, gateway: Gateway) -> No
         await asyncio.sleep(SWEEP)
         try:
             database.clock.follow()
-            await gateway.sweep()
+            await gateway.sweep(settings.answer_grace)
             await database.write(database.jobs.prune, settings.keep_days * DAY)
         except Unavailable:
             pass  # the writer has said so; the next look comes soon

@@ -27,7 +27,6 @@ logger = logging.getLogger("service")
 tracer = trace.get_tracer("examples.service")
 
 SEND_TIMEOUT: Final = 5.0  # seconds: an agent that does not read is as good as gone
-ANSWER_GRACE: Final = 30.0  # seconds beyond its time-out that a job's result may take
 CANCEL_PATIENCE: Final = 5.0  # seconds that a cancellation waits for the agent's answer
 _GONE: Final = (OSError, TimeoutError, RuntimeError, WebSocketDisconnect)  # what sending to a dead connection raises
 
@@ -142,9 +141,12 @@ class Gateway:
             logger.warning("agent %s is gone: its jobs wait for it to come back", session.agent)
             await _close(session.websocket, 1011)
 
-    async def sweep(self) -> None:
-        """Give up what has waited too long, and see that no printer waits for nothing."""
-        for job in await self._database.write(self._database.jobs.overdue, ANSWER_GRACE):
+    async def sweep(self, grace: float) -> None:
+        """Give up what has waited too long, and see that no printer waits for nothing.
+
+        ``grace``: seconds beyond its time-out that a job's result may take.
+        """
+        for job in await self._database.write(self._database.jobs.overdue, grace):
             _log(job, "expire job")
         for printer in await self._database.write(self._database.jobs.waiting):
             await self._dispatch(printer)

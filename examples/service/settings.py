@@ -16,7 +16,8 @@ class Settings:
     """What can be set; seconds, bytes and days.
 
     ``origins`` are those of pages that may open a WebSocket. In ``reprint_branches`` a receipt that may not have come
-    out is printed again, marked, without asking.
+    out is printed again, marked, without asking. ``answer_grace``: how long a result is waited for beyond its job's
+    time-out. ``ping``: how long an agent may be silent before it is asked whether it is there, and how long after.
     """
 
     host: str
@@ -30,6 +31,8 @@ class Settings:
     printer_queue_limit: int
     job_timeout: int
     job_lifetime: int
+    answer_grace: int
+    ping: int
     keep_days: int
     reprint_branches: frozenset[str]
 
@@ -49,6 +52,8 @@ class Settings:
             printer_queue_limit=environment.integer("SERVICE_PRINTER_QUEUE_LIMIT", 250, 1, 100_000),
             job_timeout=environment.integer("SERVICE_JOB_TIMEOUT", 30, 1, 600),
             job_lifetime=environment.integer("SERVICE_JOB_LIFETIME", 300, 1, 86_400),
+            answer_grace=environment.integer("SERVICE_ANSWER_GRACE", 30, 1, 3600),
+            ping=environment.integer("SERVICE_PING", 20, 1, 300),
             keep_days=environment.integer("SERVICE_KEEP_DAYS", 30, 1, 3650),
             reprint_branches=environment.names("SERVICE_REPRINT_BRANCHES", wire.NAME),
         )
