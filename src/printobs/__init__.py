@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from printobs.assembly.handle import Handle
     from printobs.assembly.health import health
     from printobs.assembly.instrumentation import instrument, uninstrument
-    from printobs.assembly.printing import PrintJobFailed, print_job, register
+    from printobs.assembly.printing import PrintJob, PrintJobFailed, print_job, register
     from printobs.core.conventions import Outcome
     from printobs.integrations.asgi import TelemetryMiddleware
     from printobs.integrations.metrics_endpoint import metrics_app, metrics_route
@@ -26,6 +26,7 @@ __all__ = [
     "Handle",
     "Health",
     "Outcome",
+    "PrintJob",
     "PrintJobFailed",
     "TelemetryMiddleware",
     "configure",
@@ -48,6 +49,7 @@ _HOMES: Final = {
     "Handle": ("assembly.handle", ""),
     "Health": ("signals.printer_health", ""),
     "Outcome": ("core.conventions", ""),
+    "PrintJob": ("assembly.printing", ""),
     "PrintJobFailed": ("assembly.printing", ""),
     "TelemetryMiddleware": ("integrations.asgi", "asgi"),
     "configure": ("assembly.configure", ""),
