@@ -69,6 +69,8 @@ class Connection:
         while True:
             began = time.monotonic()
             try:
+                # What cannot be written must not be promised.
+                await asyncio.to_thread(self._journal.probe)
                 await self._connect()
             except InvalidStatus as answer:
                 status = answer.response.status_code
@@ -120,7 +122,7 @@ class Connection:
     async def _serve(self, websocket: ClientConnection) -> None:
         settings = self._settings
         # Only now, on a connection that stands: attempts that fail must not let a journal that was put back catch up
-        # with what the service knows of it. And what cannot be written must not be promised.
+        # with what the service knows of it.
         await asyncio.to_thread(self._journal.touch)
         session = await asyncio.to_thread(self._hands.enter)
         sequence, known = await asyncio.to_thread(self._journal.known)

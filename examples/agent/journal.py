@@ -134,8 +134,13 @@ class Journal:
 
     # -- what is written -------------------------------------------------------------------------------------------
 
+    def probe(self) -> None:
+        """Write, to see whether it can be. Raises `Unwritable`."""
+        with self._change(grows=False):
+            pass
+
     def touch(self) -> None:
-        """Let the sequence number grow, and see whether that can be written. Raises `Unwritable`."""
+        """Let the sequence number grow. Raises `Unwritable`."""
         with self._change():
             pass
 
