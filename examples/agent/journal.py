@@ -27,7 +27,7 @@ _PRUNE: Final = 3600.0  # seconds between two removals of what is too old
 # What leads from each version of the schema (PRAGMA user_version) to the next. Only ever appended to.
 _MIGRATIONS: Final = (
     """
-    CREATE TABLE journal (identity TEXT NOT NULL, sequence INTEGER NOT NULL);
+    CREATE TABLE journal (identity TEXT NOT NULL, sequence INTEGER NOT NULL, probe INTEGER NOT NULL);
     CREATE TABLE jobs (
         number INTEGER PRIMARY KEY,
         id TEXT NOT NULL UNIQUE,
@@ -100,7 +100,7 @@ class Journal:
         db.execute("BEGIN EXCLUSIVE")
         db.execute("COMMIT")
         for number, statements in enumerate(_MIGRATIONS[version:], version + 1):
-            made = f"INSERT INTO journal VALUES ('{uuid.uuid4().hex}', 0);" if number == 1 else ""
+            made = f"INSERT INTO journal VALUES ('{uuid.uuid4().hex}', 0, 0);" if number == 1 else ""
             marks = f"PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {number};"
             db.executescript(f"BEGIN; {statements} {made} {marks} COMMIT")
         [[check]] = db.execute("PRAGMA quick_check(1)").fetchall()
@@ -210,7 +210,8 @@ class Journal:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield time.time()
-                self._db.execute("UPDATE journal SET sequence = sequence + ?", (int(grows),))
+                # Something changes in any case: SQLite writes nothing where nothing does.
+                self._db.execute("UPDATE journal SET sequence = sequence + ?, probe = 1 - probe", (int(grows),))
                 self._db.execute("COMMIT")
             except BaseException as error:
                 with suppress(sqlite3.Error):
