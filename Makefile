@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CHECK_PYTHON := import sys; sys.exit(0 if sys.version_info >= (3, 11) else "printobs needs Python 3.11 or newer; %s is %d.%d: name another, as in make PYTHON=python3.12" % (sys.executable, sys.version_info[0], sys.version_info[1]))
 SOURCES := $(shell find src pyproject.toml README.md -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help demo demo-up test lint mutants bench clean
+.PHONY: help demo demo-up test lint mutants soak bench clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ lint: $(VENV)/.dev ## ruff and mypy
 
 mutants: $(VENV)/.dev ## break each promise on purpose; its tests must turn red
 	@$(BIN)/python -m tests.mutants $(ARGS)
+
+soak: $(VENV)/.dev ## a thousand runs of service, agents and printers under faults, against the paper
+	@$(BIN)/python -m tests.ledger --least 5 $(ARGS)
 
 bench: $(VENV)/.dev ## the hot path beside its peers, in one run
 	@$(BIN)/python -m benchmarks.hot_path $(ARGS)
