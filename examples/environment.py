@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import NoReturn
 
@@ -28,6 +29,13 @@ class Environment:
             self.refuse(name, f"must be a whole number from {low} to {high}")
             return default
         return int(value)
+
+    def names(self, name: str, pattern: str) -> frozenset[str]:
+        """Names between commas, each of which matches; none by default."""
+        values = frozenset(filter(None, map(str.strip, os.environ.get(name, "").split(","))))
+        if not all(re.fullmatch(pattern, value) for value in values):
+            self.refuse(name, f"must be a list between commas, of which each matches {pattern}")
+        return values
 
     def refuse(self, name: str, why: str) -> None:
         """Remember that a variable is wrong."""

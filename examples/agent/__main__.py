@@ -1,48 +1,74 @@
-"""``python -m examples.agent``: it says on standard output when it has registered, as JSON; logs to standard error."""
+"""``python -m examples.agent``: on standard output it says when it is ready and joins the service, as JSON lines.
+
+Logs go to standard error. Its settings are in the file that ``AGENT_CONFIG`` names: `examples.agent.settings`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 
 import printobs
 from examples import logs
 from examples.agent.connection import Connection, Refused
+from examples.agent.journal import Journal, Unusable
 from examples.agent.settings import Settings
 from examples.environment import stop
 
-PATIENCE = 4.0  # seconds that a receipt has to come to its end when the agent is stopped
+PATIENCE = 10.0  # seconds that a receipt has to come to its end when the agent is stopped
 
 
-async def _serve(settings: Settings) -> None:
-    connection = Connection(settings)
-    serving = asyncio.create_task(connection.run())
+async def _serve(settings: Settings, journal: Journal) -> tuple[str, bool]:
+    """Why it has ended, empty where it was asked to; and whether nothing is left under way."""
+    connection = Connection(settings, journal)
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, asked.set)
+    # Not by the loop, whose add_signal_handler Windows does not have; SIGBREAK is Ctrl-Break and a console's end there.
+    for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: loop.call_soon_threadsafe(asked.set))
+    serving = asyncio.create_task(connection.run())
     stopping = asyncio.create_task(asked.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    ended = await connection.stop(PATIENCE)
     stopping.cancel()
-    if serving.done():
-        await serving  # raises why
-    else:
-        await connection.stop(PATIENCE)
-        serving.cancel()
+    serving.cancel()
+    try:
+        await serving
+    except (Refused, Unusable) as error:
+        return str(error), ended
+    except asyncio.CancelledError:
+        pass
+    return "", ended
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT; status 2 where the service does not take this agent."""
-    settings = Settings.from_environment()
+    """Serve until SIGTERM or SIGINT; status 2 where the service does not take this agent, or the journal is no use."""
+    settings = Settings.load()
     logs.to_standard_error()
+    # python-escpos prints a line for each image and barcode: among what is said it is noise, and a closed pipe an error.
+    sys.stdout = sys.stderr
+    try:
+        journal = Journal(settings.journal, settings.keep)
+    except Unusable as unusable:
+        stop(str(unusable))
     telemetry = printobs.configure(service_name="agent", resource_attributes={"branch.name": settings.branch})
     printobs.instrument()
+    why, ended = "", True
     try:
-        asyncio.run(_serve(settings))
-    except Refused as refused:
-        stop(str(refused))
+        why, ended = asyncio.run(_serve(settings, journal))
     finally:
         telemetry.shutdown()
+        journal.close()
+    if why:
+        sys.stderr.write(why + "\n")
+    if not ended:
+        # A thread that waits for its printer keeps nobody: what counts is in the journal.
+        sys.stderr.flush()
+        os._exit(2 if why else 0)
+    raise SystemExit(2 if why else 0)
 
 
 if __name__ == "__main__":

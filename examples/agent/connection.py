@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
 import sys
-import uuid
+import time
+from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 import printobs
+from examples.agent import conditions
+from examples.agent.hands import Dropped, Hand, Hands
+from examples.agent.journal import Journal, Unusable, Unwritable
 from examples.agent.printers import Printers
 from examples.agent.settings import Settings
 from examples.jobs import wire
@@ -19,99 +24,195 @@ from examples.jobs.checks import Invalid
 
 logger = logging.getLogger("agent")
 
+_REFUSALS: Final = (401, 403)  # of HTTP: trying again changes nothing
+_LAPSED: Final = 1011  # RFC 6455, section 7.4.1: an unexpected condition prevents the request
+_ANSWER: Final = 10.0  # seconds that the service has to answer a hello
+
 
 class Refused(Exception):  # noqa: N818 - reads as what happened
     """The service does not take this agent: trying again changes nothing."""
 
 
-class Connection:
-    """One agent. What it remembers, it remembers as long as the process lives: that is its journal, for now."""
+class _Backoff:
+    """How long to wait before the next attempt: longer each time, at random, so that agents do not come all at once."""
 
-    def __init__(self, settings: Settings) -> None:
+    FIRST: Final = 0.25  # seconds
+    LONGEST: Final = 30.0
+    STEADY: Final = 5.0  # a connection that has lasted so long begins anew
+
+    def __init__(self) -> None:
+        self._next = self.FIRST
+
+    def after(self, lasted: float) -> float:
+        """Seconds to wait after a connection that ``lasted`` so long."""
+        now = self.FIRST if lasted >= self.STEADY else self._next
+        self._next = min(2 * now, self.LONGEST)
+        return random.uniform(now / 2, now)
+
+
+class Connection:
+    """One agent. What it must remember is in its journal; what is here may be lost at any time."""
+
+    def __init__(self, settings: Settings, journal: Journal) -> None:
         self._settings = settings
-        self._printers = Printers(settings.branch, settings.printers)
-        self._journal = uuid.uuid4().hex
-        self._jobs: dict[str, wire.Done | None] = {}  # what is not settled; None: it is being printed
-        self._printing: set[asyncio.Task[None]] = set()
+        self._journal = journal
+        self._hands = Hands(journal)
+        self._printers = Printers(settings.branch, settings.printers, journal, self._hands, self._tell, self._prove)
+        self._conditions = dict.fromkeys(settings.printers, conditions.UNKNOWN)
+        self._printing: dict[asyncio.Task[None], Hand] = {}
         self._websocket: ClientConnection | None = None
-        self._stopping = False
+        self._broken: Unusable | None = None
 
     async def run(self) -> None:
-        """Serve for ever; raises `Refused` where that makes no sense."""
-        headers = {"Authorization": f"Bearer {self._settings.token}"}
-        try:
-            # The library tries again by itself, with exponential backoff.
-            async for websocket in connect(self._settings.url, additional_headers=headers, max_size=1 << 20):
-                try:
-                    await self._serve(websocket)
-                except ConnectionClosed as closed:
-                    code = closed.rcvd.code if closed.rcvd is not None else 1006
-                    logger.warning("the connection has closed (%s): trying again", code)
-                except (Invalid, TimeoutError) as error:
-                    logger.warning("the service breaks the protocol (%s): trying again", error)
-                    await websocket.close(wire.PROTOCOL_ERROR)
-                finally:
-                    self._websocket = None
-                await asyncio.sleep(0.2)
-        except InvalidStatus as answer:
-            raise Refused(f"the service refused the agent: HTTP {answer.response.status_code}") from None
+        """Serve for ever; raises `Refused` or `Unusable` where that makes no sense."""
+        _say("ready", branch=self._settings.branch, printers=list(self._settings.printers))
+        backoff = _Backoff()
+        while True:
+            began = time.monotonic()
+            try:
+                await self._connect()
+            except InvalidStatus as answer:
+                status = answer.response.status_code
+                if status in _REFUSALS:
+                    raise Refused(f"the service refused the agent: HTTP {status}") from None
+                logger.warning("the service answers with HTTP %s: trying again", status)
+            except Unwritable as error:
+                logger.error("the journal cannot be written (%s): nothing is printed until it can", error)
+            except (OSError, EOFError, WebSocketException) as error:
+                logger.warning("no connection to the service (%s): trying again", error)
+            if self._broken is not None:
+                raise self._broken
+            await asyncio.sleep(backoff.after(time.monotonic() - began))
 
-    async def stop(self, patience: float) -> None:
-        """Let what is being printed come to its end, for ``patience`` seconds at most."""
-        self._stopping = True
-        if self._printing:
-            await asyncio.wait(self._printing, timeout=patience)
+    async def stop(self, patience: float) -> bool:
+        """Let what is being printed come to its end, for ``patience`` seconds at most; whether it has."""
+        await asyncio.to_thread(self._hands.stop)
+        printing = {task for task, hand in self._printing.items() if hand.started}
+        if printing:
+            _, printing = await asyncio.wait(printing, timeout=patience)
+        await self._printers.close()
         if self._websocket is not None:
             await self._websocket.close()
+        return not self._printing
+
+    # -- one session -----------------------------------------------------------------------------------------------
+
+    async def _connect(self) -> None:
+        headers = {"Authorization": f"Bearer {self._settings.token}"}
+        ping = self._settings.ping
+        async with connect(
+            self._settings.url, additional_headers=headers, max_size=1 << 20, ping_interval=ping, ping_timeout=ping
+        ) as websocket:
+            try:
+                await self._serve(websocket)
+            except ConnectionClosed as closed:
+                code = closed.rcvd.code if closed.rcvd is not None else 1006
+                logger.warning("the connection has closed (%s): trying again", code)
+            except (Invalid, TimeoutError) as error:
+                logger.warning("the service breaks the protocol (%s): trying again", error)
+                await websocket.close(wire.PROTOCOL_ERROR)
+            finally:
+                joined, self._websocket = self._websocket is not None, None
+                # Before anything is told in the next one: what has not begun never will.
+                await asyncio.to_thread(self._hands.leave)
+                if joined:
+                    _say("left")
 
     async def _serve(self, websocket: ClientConnection) -> None:
         settings = self._settings
-        hello = wire.Hello(settings.name, settings.branch, self._journal, tuple(settings.printers), tuple(self._jobs))
+        # Only now, on a connection that stands: attempts that fail must not let a journal that was put back catch up
+        # with what the service knows of it. And what cannot be written must not be promised.
+        await asyncio.to_thread(self._journal.touch)
+        session = await asyncio.to_thread(self._hands.enter)
+        sequence, known = await asyncio.to_thread(self._journal.known)
+        printers = tuple(map(wire.Printer, settings.printers))
+        hello = wire.Hello(settings.name, settings.branch, self._journal.identity, sequence, printers, known)
         await websocket.send(json.dumps(wire.dump(hello)))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(_ANSWER):
             answer = wire.load(await websocket.recv())
         if isinstance(answer, wire.Refuse):
             raise Refused(f"the service refused the agent: {answer.why}")
+        if not isinstance(answer, wire.Welcome):
+            raise Invalid("type", "must be welcome or refuse")
         self._websocket = websocket
-        sys.stdout.write(
-            json.dumps({"event": "ready", "branch": settings.branch, "printers": list(settings.printers)}) + "\n"
-        )
-        sys.stdout.flush()
-        for done in [done for done in self._jobs.values() if done is not None]:
+        _say("joined", jobs=len(known))
+        for done in await asyncio.to_thread(self._journal.unsettled):
             await self._send(done)
+        await self._send_evidence()
+        for printer, state in self._conditions.items():
+            await self._send(wire.State(printer, state))
         async for text in websocket:
             match wire.load(text):
                 case wire.Print() as message:
-                    await self._take(message)
-                case wire.Settled(identifier):
-                    self._jobs.pop(identifier, None)
+                    await self._take(message, session)
+                case wire.Cancel(job):
+                    await self._send(wire.Cancelled(job, await asyncio.to_thread(self._hands.cancel, job)))
+                case wire.Settled(job):
+                    await asyncio.to_thread(self._journal.settle, job)
                 case other:
                     logger.warning("a message of type %s is not for agents", type(other).__name__)
 
-    async def _take(self, message: wire.Print) -> None:
-        if message.id in self._jobs:  # never twice
-            done = self._jobs[message.id]
-            if done is not None:
-                await self._send(done)
-            return
-        if self._stopping:
-            return
-        self._jobs[message.id] = None
-        # A task of its own: the next message is received meanwhile, and this one's trace goes along.
-        task = asyncio.create_task(self._print(message))
-        self._printing.add(task)
-        task.add_done_callback(self._printing.discard)
+    async def _take(self, message: wire.Print, session: int) -> None:
+        hand = await asyncio.to_thread(self._hands.take, message, session)
+        if isinstance(hand, wire.Done):  # never twice
+            await self._send(hand)
+        elif hand is not None:
+            # A task of its own: the next message is received meanwhile, and this one's trace goes along.
+            task = asyncio.create_task(self._print(hand, message))
+            self._printing[task] = hand
+            task.add_done_callback(self._printing.pop)
 
-    async def _print(self, message: wire.Print) -> None:
-        done = await self._printers.run(message)
-        logger.info("job %s on %s: %s %s", done.id, message.printer, done.outcome, done.error_type)
-        self._jobs[message.id] = done
-        await self._send(done)
-
-    async def _send(self, done: wire.Done) -> None:
-        if self._websocket is None:
-            return  # it is sent again after the next hello
+    async def _print(self, hand: Hand, message: wire.Print) -> None:
         try:
-            await self._websocket.send(json.dumps(printobs.inject(wire.dump(done))))
+            await self._printers.run(hand, message)
+        except Dropped:
+            logger.info("job %s is dropped", message.id)
+        except (Unwritable, Unusable) as error:
+            logger.error("job %s cannot be kept: %s", message.id, error)
+            if isinstance(error, Unusable):
+                self._broken = error
+            # The service hears in the next hello that it was never begun.
+            if self._websocket is not None:
+                await self._websocket.close(_LAPSED)
+
+    # -- what is told ----------------------------------------------------------------------------------------------
+
+    async def _tell(self, printer: str, done: wire.Done) -> None:
+        await self._send(done)
+        before = self._conditions.get(printer)
+        if before is not None and (now := conditions.after(done, before)) != before:
+            self._conditions[printer] = now
+            await self._send(wire.State(printer, now))
+
+    async def _prove(self, job: str) -> None:
+        try:
+            await asyncio.to_thread(self._journal.prove, job)
+        except (Unwritable, Unusable) as error:
+            logger.error("the late proof of job %s cannot be kept: %s", job, error)
+        else:
+            await self._send_evidence()
+
+    async def _send_evidence(self) -> None:
+        for job in await asyncio.to_thread(self._journal.evidence):
+            if await self._send(wire.Evidence(job)):
+                await asyncio.to_thread(self._journal.told, job)
+
+    async def _send(self, message: wire.Message) -> bool:
+        if self._websocket is None:
+            return False  # it is sent again after the next hello
+        body = wire.dump(message)
+        if isinstance(message, wire.Done | wire.Cancelled):  # the rest is no part of the job's trace
+            body = dict(printobs.inject(body))
+        try:
+            await self._websocket.send(json.dumps(body))
         except ConnectionClosed:
-            logger.info("job %s is done; the service is told when it is back", done.id)
+            logger.info("the service is away; it is told when it is back")
+            return False
+        return True
+
+
+def _say(event: str, **more: Any) -> None:
+    out = sys.__stdout__  # the process's own, whatever `sys.stdout` is
+    if out is not None:
+        out.write(json.dumps({"event": event, **more}) + "\n")
+        out.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Self
@@ -39,7 +40,7 @@ class Stage:
         self._stack.close()
 
     def _start(self) -> None:
-        logs = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="printobs-demo-")))
+        folder = logs = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="printobs-demo-")))
         self.sink = self._stack.enter_context(OtlpSink())
         telemetry = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.sink.endpoint,
@@ -54,6 +55,7 @@ class Stage:
             "examples.service",
             logs=logs,
             SERVICE_PORT="0",
+            SERVICE_DATABASE=str(folder / "service.db"),
             SERVICE_JWT_SECRET=self._secret,
             SERVICE_JWT_AUDIENCE=AUDIENCE,
             **telemetry,
@@ -65,22 +67,40 @@ class Stage:
                 f"agent-{branch}",
                 "examples.agent",
                 logs=logs,
-                AGENT_SERVICE_URL=self.url.replace("http", "ws", 1) + "/ws/agent",
+                AGENT_CONFIG=str(self._settings(branch, folder, ports)),
                 AGENT_TOKEN=self.token("agent", branch),
-                AGENT_BRANCH=branch,
-                AGENT_NAME=f"{branch}-pc",
-                AGENT_PRINTERS=",".join(
-                    f"{name}=tcp://127.0.0.1:{port}?proof=process_id"
-                    for name, port in ports.items()
-                    if PRINTERS[name] == branch
-                ),
                 **telemetry,
             )
             for branch in sorted(set(PRINTERS.values()))
         ]
         for agent in agents:
-            agent.line()
+            while agent.line()["event"] != "joined":
+                pass
         self.till = Till(self.url, self.token("print"))
+
+    def _settings(self, branch: str, folder: Path, ports: Mapping[str, int]) -> Path:
+        """The settings of a branch's agent."""
+        path = folder / f"agent-{branch}.toml"
+        printers = "".join(
+            f"""
+[[printers]]
+name = "{name}"
+address = "tcp://127.0.0.1:{port}"
+proof = "process_id"
+"""
+            for name, port in ports.items()
+            if PRINTERS[name] == branch
+        )
+        path.write_text(
+            f"""
+[agent]
+service_url = "{self.url.replace("http", "ws", 1)}/ws/agent"
+branch = "{branch}"
+name = "{branch}-pc"
+journal = "journal-{branch}.db"
+{printers}"""
+        )
+        return path
 
     def _process(self, name: str, module: str, *arguments: str, logs: Path, **environment: str) -> Process:
         return self._stack.enter_context(Process(name, module, *arguments, logs=logs, **environment))

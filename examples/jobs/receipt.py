@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import warnings
 from collections.abc import Callable
@@ -20,6 +19,8 @@ MAX_PNG: Final = 64 * 1024
 MAX_WIDTH: Final = 576  # dots: 80 mm paper at 203 dpi
 MAX_HEIGHT: Final = 1662
 _ALIGN: Final = ("left", "center", "right")
+# Any other control character could begin a command: a text would be raw ESC/POS.
+_PRINTABLE: Final = r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*"
 
 # ESC/POS Command Reference, GS k: what each system can carry.
 BARCODES: Final = {
@@ -105,7 +106,7 @@ def _element(value: object, where: str) -> Element:
 
 def _text(fields: Fields) -> Text:
     return Text(
-        fields.text("text", MAX_TEXT),
+        fields.text("text", MAX_TEXT, pattern=_PRINTABLE),
         fields.take("bold", bool, False),
         fields.take("underline", bool, False),
         fields.choice("align", _ALIGN, "left"),
@@ -118,7 +119,7 @@ def _image(fields: Fields) -> Image:
     encoded = fields.text("png", MAX_PNG * 4 // 3 + 4)
     try:
         png = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error, and what is not ASCII
         raise Invalid(fields.path("png"), "is not base64") from None
     try:
         with warnings.catch_warnings():

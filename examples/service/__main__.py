@@ -13,6 +13,8 @@ import printobs
 from examples import logs
 from examples.environment import stop
 from examples.service.app import build
+from examples.service.database import Database
+from examples.service.schema import Unusable
 from examples.service.settings import Settings
 
 
@@ -31,15 +33,21 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     settings = Settings.from_environment()
     logs.to_standard_error()
+    try:
+        database = Database(settings)
+    except Unusable as unusable:
+        stop(str(unusable))
     telemetry = printobs.configure(service_name="service")
     printobs.instrument()
     config = uvicorn.Config(
-        build(settings),
+        build(settings, database),
         host=settings.host,
         port=settings.port,
         log_config=None,
         access_log=False,
         ws_max_size=1 << 20,
+        ws_ping_interval=settings.ping,
+        ws_ping_timeout=settings.ping,
         timeout_graceful_shutdown=5,
         server_header=False,
     )
@@ -51,6 +59,7 @@ def main() -> None:
     except OSError as error:
         stop(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}")
     finally:
+        database.close()
         telemetry.shutdown()
 
 

@@ -6,28 +6,36 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 
 import printobs
-from examples.service import api, problems, sockets
+from examples.service import api_jobs, api_printers, openapi, problems, sockets
+from examples.service.api_jobs import JOBS
+from examples.service.api_printers import AGENTS, PRINTERS
+from examples.service.clients import Clients
+from examples.service.database import Database
 from examples.service.gateway import Gateway
-from examples.service.queue import Queue
 from examples.service.settings import Settings
+from examples.service.writer import Unavailable
 
 logger = logging.getLogger("service")
 
-SWEEP = 0.5  # seconds between looks for jobs that have waited too long
+SWEEP: Final = 0.5  # seconds between looks for jobs that have waited too long
+DAY: Final = 86_400.0  # seconds
 
 
-def build(settings: Settings) -> Starlette:
+def build(settings: Settings, database: Database) -> Starlette:
     """The application; `printobs.configure` comes before, for the metrics endpoint."""
-    gateway = Gateway(Queue(settings.queue_limit))
+    gateway = Gateway(database)
+    clients = Clients(gateway.online)
+    database.committed = clients.publish
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        sweeping = asyncio.create_task(_sweep(gateway))
+        sweeping = asyncio.create_task(_sweep(settings, database, gateway))
         try:
             yield
         finally:
@@ -36,11 +44,20 @@ def build(settings: Settings) -> Starlette:
 
     app = Starlette(
         routes=[
-            Route(api.JOBS, api.submit, methods=["POST"]),
-            Route(api.JOBS + "/{id}", api.show_job),
-            Route("/api/v1/printing/printers", api.show_printers),
-            Route("/api/v1/printing/printers/{id}/test", api.test_print, methods=["POST"]),
-            Route("/health", api.health),
+            Route(JOBS, api_jobs.submit, methods=["POST"]),
+            Route(JOBS, api_jobs.listed),
+            Route(JOBS + "/{id}", api_jobs.show),
+            Route(JOBS + "/{id}/cancel", api_jobs.cancel, methods=["POST"]),
+            Route(JOBS + "/{id}/reprint", api_jobs.reprint, methods=["POST"]),
+            Route(JOBS + "/{id}/release", api_jobs.release, methods=["POST"]),
+            Route(PRINTERS, api_printers.printers),
+            Route(PRINTERS + "/{id}/test", api_jobs.test_print, methods=["POST"]),
+            Route(PRINTERS + "/{id}/reassign", api_printers.reassign, methods=["POST"]),
+            Route(AGENTS, api_printers.agents),
+            Route("/health", api_printers.health),
+            Route("/health/ready", api_printers.health),
+            Route("/health/live", api_printers.live),
+            Route("/openapi.json", openapi.show),
             printobs.metrics_route(secret=settings.secret, audience=settings.audience),
             WebSocketRoute("/ws/agent", sockets.agent),
             WebSocketRoute("/ws/client", sockets.client),
@@ -49,15 +66,22 @@ def build(settings: Settings) -> Starlette:
         lifespan=lifespan,
     )
     app.state.settings = settings
+    app.state.database = database
     app.state.gateway = gateway
+    app.state.clients = clients
+    app.state.ready, app.state.probed_at = True, float("-inf")
     return app
 
 
-async def _sweep(gateway: Gateway) -> None:
+async def _sweep(settings: Settings, database: Database, gateway: Gateway) -> None:
     while True:
         await asyncio.sleep(SWEEP)
         try:
-            await gateway.expire()
+            database.clock.follow()
+            await gateway.sweep(settings.answer_grace)
+            await database.write(database.jobs.prune, settings.keep_days * DAY)
+        except Unavailable:
+            pass  # the writer has said so; the next look comes soon
         except Exception as error:
             # Without its text and traceback: they may quote a receipt.
             logger.error("looking for overdue jobs failed: %s", type(error).__name__)

@@ -1,13 +1,12 @@
-"""The agents and the web clients that are connected, and what is sent to whom."""
+"""The agents that are connected, and what is sent to whom. Everything here runs on the event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
 from opentelemetry import context, propagate, trace
@@ -17,184 +16,233 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 import printobs
 from examples.jobs import wire
-from examples.jobs.states import Event, IllegalTransition, State
-from examples.service.queue import Job, Queue
+from examples.jobs.states import State
+from examples.service.database import Database
+from examples.service.jobs import TooLate
+from examples.service.records import Job, Order
+from examples.service.registry import Joined, identity
+from examples.service.writer import Unavailable
 
 logger = logging.getLogger("service")
 tracer = trace.get_tracer("examples.service")
 
 SEND_TIMEOUT: Final = 5.0  # seconds: an agent that does not read is as good as gone
-ANSWER_GRACE: Final = 30.0  # seconds beyond its time-out that a job's result may take
+CANCEL_PATIENCE: Final = 5.0  # seconds that a cancellation waits for the agent's answer
+_GONE: Final = (OSError, TimeoutError, RuntimeError, WebSocketDisconnect)  # what sending to a dead connection raises
 
 
-@dataclass(slots=True, eq=False)
-class Agent:
-    """A connected agent."""
+class Session:
+    """One connection of an agent, from its welcome on."""
 
-    name: str
-    branch: str
-    journal: str
-    websocket: WebSocket
-
-
-@dataclass(slots=True)
-class Printer:
-    """A printer that an agent has registered since the service started; it belongs to that branch from then on."""
-
-    id: str
-    branch: str
-    agent: Agent | None = None
-
-
-class Client:
-    """A connected web client: its events wait here until they are sent, the oldest not for ever."""
-
-    def __init__(self) -> None:
-        self.events: asyncio.Queue[str] = asyncio.Queue(1000)
-        self.behind = False
-
-    def tell(self, event: str) -> None:
-        """Send an event soon; a client that does not read is told so once and sent away."""
-        try:
-            self.events.put_nowait(event)
-        except asyncio.QueueFull:
-            self.behind = True
+    def __init__(self, hello: wire.Hello, websocket: WebSocket) -> None:
+        self.branch = hello.branch
+        self.agent = hello.agent
+        self.journal = identity(hello.branch, hello.agent, hello.journal)
+        self.printers = tuple(printer.id for printer in hello.printers)
+        self.done = {job.id for job in hello.jobs if job.state == "done"}
+        self.number = 0
+        self.websocket = websocket
+        # What is decided in the database and what is sent of it come in one order: no cancel overtakes its print.
+        self.order = asyncio.Lock()
+        self.cancels: dict[str, asyncio.Future[None]] = {}  # whoever waits for an answer
 
 
 class Gateway:
-    """Who is connected, and which job goes where. Everything here runs on the event loop."""
+    """Who is connected, and which job goes where."""
 
-    def __init__(self, queue: Queue) -> None:
-        self.queue = queue
-        self.printers: dict[str, Printer] = {}
-        self._clients: dict[str, set[Client]] = {}
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sessions: dict[str, Session] = {}  # by printer
         self._joining = asyncio.Lock()
+        self._dispatches: set[asyncio.Task[None]] = set()
+
+    def online(self, printer: str) -> bool:
+        """Whether the printer's agent is connected."""
+        return printer in self._sessions
+
+    def connected(self, branch: str, agent: str) -> bool:
+        """Whether an agent is."""
+        return any((each.branch, each.agent) == (branch, agent) for each in self._sessions.values())
 
     # -- jobs --------------------------------------------------------------------------------------------------------
 
-    async def submit(self, job: Job) -> None:
-        """Take a job; raises `Full`."""
-        self.queue.add(job)
-        self.tell(job)
-        await self._dispatch(self.printers[job.printer])
+    async def submit(self, order: Order) -> Job:
+        """Take a job; raises `KeyReused`, `UnknownPrinter`, `Full`, `Unavailable`."""
+        job = await self._database.write(self._database.jobs.submit, order)
+        self._dispatch_soon(job.printer)
+        return job
 
-    async def _dispatch(self, printer: Printer) -> None:
-        agent, job = printer.agent, self.queue.next(printer.id)
-        if agent is None or job is None:
+    async def reprint(self, job: Job, order: Order) -> Job:
+        """Print ``job`` again, marked; raises `TooLate` and as `submit`."""
+        copy = await self._database.write(self._database.jobs.reprint, job, order)
+        self._dispatch_soon(copy.printer)
+        return copy
+
+    async def cancel(self, job: Job) -> Job:
+        """Cancel a job, as far as it can be known now; raises `TooLate`, `Unavailable`."""
+        session = self._sessions.get(job.printer)
+        if session is None:
+            return await self._database.write(self._database.jobs.cancel, job)
+        async with session.order:
+            asked = await self._database.write(self._database.jobs.cancel, job)
+            if asked.state.final or asked.journal != session.journal:
+                return asked
+            answer = session.cancels.setdefault(job.id, asyncio.get_running_loop().create_future())
+            await self._send(session, wire.Cancel(job.id))
+        try:
+            async with asyncio.timeout(CANCEL_PATIENCE):
+                await asyncio.shield(answer)
+        except TimeoutError:
+            logger.info("agent %s does not answer whether job %s is cancelled", session.agent, job.id)
+        current = await self._database.read(self._database.views.job, job.id)
+        if (
+            current is None
+            or not (current.cancel_asked or current.state is State.CANCELLED)
+            or (current.state.final and current.state is not State.CANCELLED)
+        ):
+            raise TooLate(current or asked)
+        return current
+
+    def _dispatch_soon(self, printer: str) -> None:
+        """Dispatch without keeping a client waiting for an agent."""
+        task = asyncio.create_task(self._dispatch(printer))
+        self._dispatches.add(task)
+        task.add_done_callback(self._dispatches.discard)
+
+    async def _dispatch(self, printer: str) -> None:
+        session = self._sessions.get(printer)
+        if session is None:
             return
-        self.queue.happened(job, Event.SENT)
-        job.journal = agent.journal
-        with _continued(job.carrier, "dispatch job"):
-            message = wire.Print(job.id, job.printer, job.kind, job.timeout, job.receipt)
-            self.tell(job)
+        async with session.order:
             try:
-                await send(agent.websocket, wire.dump(message))
-            except (OSError, TimeoutError, RuntimeError, WebSocketDisconnect):
-                logger.warning("agent %s is gone: job %s waits for it to come back", agent.name, job.id)
+                claimed = await self._database.write(self._database.jobs.claim, printer, session.number)
+            except Unavailable:
+                return  # `sweep` tries again
+            if claimed is None:
+                return
+            job, content, left = claimed
+            with _continued(job.carrier, "dispatch job"):
+                message = wire.Print(
+                    job.id,
+                    job.printer,
+                    job.kind,
+                    job.timeout,
+                    left,
+                    receipt=content.get("receipt", {}),
+                    raw=content.get("raw", ""),
+                    reprint_of=job.reprint_of,
+                )
+                await self._send(session, message)
 
-    async def done(self, agent: Agent, result: wire.Done) -> None:
-        """Take an agent's result, once, and let it forget the job; a result nobody waits for is settled too."""
-        job = self.queue.get(result.id)
-        if job is None or self.printers[job.printer].agent is not agent or job.journal != agent.journal:
-            logger.warning("agent %s reports job %s, which is not one of its jobs", agent.name, result.id)
-        else:
-            try:
-                self._happened(job, Event(result.outcome), result.error_type or None, result.partial)
-            except IllegalTransition:
-                logger.info("the result of job %s came twice, or too late", job.id)
-        await send(agent.websocket, wire.dump(wire.Settled(result.id)))
-        if job is not None:
-            await self._dispatch(self.printers[job.printer])
+    async def _send(self, session: Session, message: wire.Message) -> None:
+        try:
+            await send(session.websocket, wire.dump(message))
+        except _GONE:
+            logger.warning("agent %s is gone: its jobs wait for it to come back", session.agent)
+            await _close(session.websocket, 1011)
 
-    async def expire(self) -> None:
-        """Give up what has waited too long."""
-        for job, event in list(self.queue.overdue(ANSWER_GRACE)):
-            with _continued(job.carrier, "expire job"):
-                self._happened(job, event)
-            await self._dispatch(self.printers[job.printer])
+    async def sweep(self, grace: float) -> None:
+        """Give up what has waited too long, and see that no printer waits for nothing.
 
-    def _happened(self, job: Job, event: Event, error_type: str | None = None, partial: bool = False) -> None:
-        self.queue.happened(job, event, error_type=error_type, partial=partial)
-        if job.state.final:
-            logger.info("job %s for %s: %s %s", job.id, job.printer, job.state.value, job.error_type or "")
-        self.tell(job)
+        ``grace``: seconds beyond its time-out that a job's result may take.
+        """
+        for job in await self._database.write(self._database.jobs.overdue, grace):
+            _log(job, "expire job")
+        for printer in await self._database.write(self._database.jobs.waiting):
+            await self._dispatch(printer)
 
     # -- agents ------------------------------------------------------------------------------------------------------
 
-    async def join(self, agent: Agent, printers: Sequence[str], jobs: Collection[str]) -> str | None:
-        """Take an agent that has these printers and knows these jobs; why not, where it cannot be had."""
+    async def join(self, session: Session, hello: wire.Hello) -> None:
+        """Take an agent; raises `Refused`, `Unavailable`."""
         async with self._joining:
-            replaced: list[Agent] = []
-            for known in filter(None, map(self.printers.get, printers)):
-                if known.branch != agent.branch:
-                    return f"printer {known.id} belongs to another branch"
-                if known.agent is not None and known.agent.name != agent.name:
-                    return f"printer {known.id} is served by another agent of its branch"
-                if known.agent is not None and known.agent not in replaced:
-                    replaced.append(known.agent)
-            for old in replaced:  # the same agent again: its old connection is dead, whatever TCP thinks of it
-                self.leave(old)
-                await _close(old.websocket, wire.REPLACED)
-            await send(agent.websocket, wire.dump(wire.Welcome()))
-            for name in printers:
-                self.printers.setdefault(name, Printer(name, agent.branch)).agent = agent
-        for name in printers:
-            self._reconcile(agent, name, jobs)
-            await self._dispatch(self.printers[name])
-        return None
+            joined: Joined = await self._database.write(self._database.registry.join, hello)
+            session.number = joined.session
+            # The same agent again: its old connection is dead, whatever TCP thinks of it.
+            await self._replace(
+                each for each in self._sessions.values() if (each.branch, each.agent) == (hello.branch, hello.agent)
+            )
+            await send(session.websocket, wire.dump(wire.Welcome()))
+            self._sessions.update(dict.fromkeys(session.printers, session))
+        for job in joined.changed:
+            _log(job, "reconcile job")
+        for printer in session.printers:
+            await self._dispatch(printer)
 
-    def _reconcile(self, agent: Agent, printer: str, known: Collection[str]) -> None:
-        for job in self.queue.open(printer):
-            if job.state is State.DISPATCHED and job.id not in known:
-                with _continued(job.carrier, "reconcile job"):
-                    self._happened(job, Event.ABSENT if job.journal == agent.journal else Event.JOURNAL_LOST)
-
-    def leave(self, agent: Agent) -> None:
+    async def leave(self, session: Session) -> None:
         """An agent is gone: its printers' clients are told that their jobs wait."""
-        for printer in self.printers.values():
-            if printer.agent is agent:
-                printer.agent = None
-                for job in self.queue.open(printer.id):
-                    self.tell(job)
-
-    # -- web clients -------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def client(self, subject: str) -> Iterator[Client]:
-        """A client that is told of the jobs of ``subject`` while the block lasts."""
-        client = Client()
-        self._clients.setdefault(subject, set()).add(client)
+        if not self._forget(session):
+            return
         try:
-            yield client
-        finally:
-            self._clients[subject].discard(client)
-            if not self._clients[subject]:
-                del self._clients[subject]
+            await self._database.write(self._database.registry.seen, session.branch, session.agent)
+        except Unavailable:
+            logger.info("agent %s is gone", session.agent)
 
-    def tell(self, job: Job) -> None:
-        """Tell the job's owner how it stands, in the current trace."""
-        clients = self._clients.get(job.owner)
-        if clients:
-            event = json.dumps(printobs.inject({"type": "job", **self.describe(job)}))
-            for client in clients:
-                client.tell(event)
+    def _forget(self, session: Session) -> bool:
+        for answer in session.cancels.values():
+            _answered(answer)
+        mine = [printer for printer, serving in self._sessions.items() if serving is session]
+        for printer in mine:
+            del self._sessions[printer]
+        return bool(mine)
 
-    def describe(self, job: Job) -> dict[str, Any]:
-        """The job as the API shows it."""
-        waiting = not job.state.final and self.printers[job.printer].agent is None
-        return {
-            "id": job.id,
-            "state": job.state.value,
-            "outcome": job.state.value if job.state.final else None,
-            "error_type": job.error_type,
-            "partial": job.partial,
-            "printer": job.printer,
-            "kind": job.kind,
-            "correlation_id": job.correlation_id,
-            "waiting_for": "agent" if waiting else None,
-            "created_at": job.created_at.isoformat(),
-            "finished_at": job.finished_at.isoformat() if job.finished_at is not None else None,
-        }
+    async def _replace(self, sessions: Iterable[Session]) -> None:
+        for old in set(sessions):
+            self._forget(old)
+            await _close(old.websocket, wire.REPLACED)
+
+    async def reassign(self, printer: str, agent: str) -> None:
+        """Let another agent claim a printer: whoever serves it is sent away; raises `UnknownPrinter`, `Unavailable`."""
+        async with self._joining:
+            for job in await self._database.write(self._database.registry.reassign, printer, agent):
+                _log(job, "reconcile job")
+            await self._replace(each for each in [self._sessions.get(printer)] if each is not None)
+
+    async def hear(self, session: Session, message: wire.Message) -> bool:
+        """Take what an agent says; false where it is not for the service. Raises `Unavailable`: nothing was taken."""
+        if session not in self._sessions.values():
+            return True  # replaced: what it says, it says again on its new connection
+        jobs = self._database.jobs
+        match message:
+            case wire.Done():
+                fresh = message.id not in session.done
+                job = await self._database.write(jobs.done, session.journal, message, since_hello=fresh)
+                if job is None:
+                    logger.info("the result of job %s came twice, too late, or from another agent", message.id)
+                else:
+                    _log(job)
+                await self._send(session, wire.Settled(message.id))
+                if job is not None:
+                    await self._dispatch(job.printer)
+            case wire.Cancelled():
+                job = await self._database.write(jobs.cancelled, session.journal, message)
+                _answered(session.cancels.pop(message.id, None))
+                if job is not None and job.state.final:
+                    _log(job)
+                    await self._dispatch(job.printer)
+            case wire.Evidence():
+                job = await self._database.write(jobs.evidence, session.journal, message.id)
+                if job is not None:
+                    logger.info("job %s on %s is on paper after all", job.id, job.printer)
+            case wire.State():
+                await self._database.write(self._database.registry.reported, session.branch, session.agent, message)
+            case _:
+                return False
+        return True
+
+
+def _answered(waiting: asyncio.Future[None] | None) -> None:
+    if waiting is not None and not waiting.done():
+        waiting.set_result(None)
+
+
+def _log(job: Job, span: str = "") -> None:
+    """Say what has become of a job; in a ``span`` that continues its request, where another one is being handled."""
+    if span:
+        with _continued(job.carrier, span):
+            _log(job)
+    elif job.state.final:
+        logger.info("job %s for %s: %s %s", job.id, job.printer, job.state.value, job.error_type)
 
 
 @contextmanager
@@ -218,5 +266,5 @@ async def _close(websocket: WebSocket, code: int) -> None:
     try:
         async with asyncio.timeout(SEND_TIMEOUT):
             await websocket.close(code)
-    except (OSError, TimeoutError, RuntimeError, WebSocketDisconnect):
+    except _GONE:
         logger.info("an agent's old connection was gone already")

@@ -6,22 +6,35 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from examples.environment import Environment
+from examples.jobs import wire
 
 MIN_SECRET = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What can be set; seconds and bytes."""
+    """What can be set; seconds, bytes and days.
+
+    ``origins`` are those of pages that may open a WebSocket. In ``reprint_branches`` a receipt that may not have come
+    out is printed again, marked, without asking. ``answer_grace``: how long a result is waited for beyond its job's
+    time-out. ``ping``: how long an agent may be silent before it is asked whether it is there, and how long after.
+    """
 
     host: str
     port: int
+    database: str
     secret: str = field(repr=False)
     audience: str
+    origins: frozenset[str]
     max_body: int
     queue_limit: int
+    printer_queue_limit: int
     job_timeout: int
     job_lifetime: int
+    answer_grace: int
+    ping: int
+    keep_days: int
+    reprint_branches: frozenset[str]
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -30,12 +43,19 @@ class Settings:
         settings = cls(
             host=environment.text("SERVICE_HOST", "127.0.0.1"),
             port=environment.integer("SERVICE_PORT", 8080, 0, 65535),
+            database=environment.text("SERVICE_DATABASE", "printobs-service.db"),
             secret=environment.text("SERVICE_JWT_SECRET"),
             audience=environment.text("SERVICE_JWT_AUDIENCE", "printobs-service"),
+            origins=environment.names("SERVICE_ORIGINS", r"https?://[A-Za-z0-9.\[\]:-]+"),
             max_body=environment.integer("SERVICE_MAX_BODY", 262_144, 1024, 1 << 24),
             queue_limit=environment.integer("SERVICE_QUEUE_LIMIT", 1000, 1, 100_000),
+            printer_queue_limit=environment.integer("SERVICE_PRINTER_QUEUE_LIMIT", 250, 1, 100_000),
             job_timeout=environment.integer("SERVICE_JOB_TIMEOUT", 30, 1, 600),
             job_lifetime=environment.integer("SERVICE_JOB_LIFETIME", 300, 1, 86_400),
+            answer_grace=environment.integer("SERVICE_ANSWER_GRACE", 30, 1, 3600),
+            ping=environment.integer("SERVICE_PING", 20, 1, 300),
+            keep_days=environment.integer("SERVICE_KEEP_DAYS", 30, 1, 3650),
+            reprint_branches=environment.names("SERVICE_REPRINT_BRANCHES", wire.NAME),
         )
         if settings.secret and len(settings.secret.encode()) < MIN_SECRET:
             environment.refuse("SERVICE_JWT_SECRET", f"must have {MIN_SECRET} bytes at least")

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
+from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from examples.jobs import wire
-from examples.jobs.checks import Invalid
+from examples.jobs.checks import Fields, Invalid
 from examples.service import tokens
-from examples.service.gateway import Agent, Client, Gateway, send
-from examples.service.problems import unauthorized
+from examples.service.clients import Client, Clients, TooMany
+from examples.service.database import Database
+from examples.service.gateway import Gateway, Session, send
+from examples.service.problems import Problem, unauthorized
+from examples.service.registry import Refused
 from examples.service.settings import Settings
+from examples.service.writer import Unavailable
 
 logger = logging.getLogger("service")
 
-HELLO_TIMEOUT = 10.0  # seconds
+HELLO_TIMEOUT: Final = 10.0  # seconds
+TRY_AGAIN: Final = 1013  # RFC 6455 registry: try again later
 
 
 async def agent(websocket: WebSocket) -> None:
@@ -27,69 +34,107 @@ async def agent(websocket: WebSocket) -> None:
         return
     gateway: Gateway = websocket.app.state.gateway
     messages = _texts(websocket)
-    joined: Agent | None = None
+    session: Session | None = None
     try:
         async with asyncio.timeout(HELLO_TIMEOUT):
             hello = wire.load(await anext(messages))
         if not isinstance(hello, wire.Hello):
             raise Invalid("type", "must be hello at first")
-        joined = Agent(hello.agent, hello.branch, hello.journal, websocket)
-        refusal = f"the token is for branch {holder.branch}" if hello.branch != holder.branch else None
-        refusal = refusal or await gateway.join(joined, hello.printers, hello.jobs)
-        if refusal is not None:
-            logger.warning("agent %s refused: %s", hello.agent, refusal)
-            await send(websocket, wire.dump(wire.Refuse(refusal)))
-            await websocket.close(wire.REFUSED)
-            return
-        logger.info("agent %s of %s serves %s", hello.agent, hello.branch, ", ".join(hello.printers))
+        if hello.branch != holder.branch:
+            raise Refused(f"the token is for branch {holder.branch}")
+        session = Session(hello, websocket)
+        await gateway.join(session, hello)
+        logger.info("agent %s of %s serves %s", hello.agent, hello.branch, ", ".join(session.printers))
         async for text in messages:
-            message = wire.load(text)
-            if not isinstance(message, wire.Done):
-                raise Invalid("type", "must be done")
-            await gateway.done(joined, message)
+            if not await gateway.hear(session, wire.load(text)):
+                raise Invalid("type", "is not for the service")
+    except Refused as refused:
+        logger.warning("agent %s refused: %s", holder.subject, refused)
+        await send(websocket, wire.dump(wire.Refuse(str(refused))))
+        await websocket.close(wire.REFUSED)
     except Invalid as invalid:
         logger.warning("agent %s breaks the protocol: %s", holder.subject, invalid)
         await websocket.close(wire.PROTOCOL_ERROR, str(invalid)[:100])
+    except Unavailable:
+        # What it said was not taken: it says it again on its next connection.
+        await websocket.close(TRY_AGAIN, "the service cannot store anything just now")
     except TimeoutError:
         logger.warning("agent %s does not speak or does not read", holder.subject)
         await websocket.close(1008)
     except (StopAsyncIteration, WebSocketDisconnect, OSError):
         pass
     finally:
-        if joined is not None:
-            gateway.leave(joined)
+        if session is not None:
+            await gateway.leave(session)
 
 
 async def client(websocket: WebSocket) -> None:
-    """A web client: it is sent every change of its own jobs, as the API shows a job."""
-    holder = await _admitted(websocket, "print")
+    """A web client: it is sent every change of its own jobs, an operator's of all, as the API shows a job.
+
+    With ``?after=SEQ`` it catches up first, or is told ``missed`` and the last number, where that is not possible.
+    """
+    holder = await _admitted(websocket, "print", "operate")
     if holder is None:
         return
-    gateway: Gateway = websocket.app.state.gateway
-    with gateway.client(holder.subject) as events:
-        sending = asyncio.create_task(_tell(websocket, events))
+    clients: Clients = websocket.app.state.clients
+    owner = None if "operate" in holder.scopes else holder.subject
+    try:
+        after = _after(websocket)
+        with clients.client(owner) as listening:
+            sending = asyncio.create_task(_tell(websocket, listening, after))
+            try:
+                async for _ in _texts(websocket):
+                    pass  # it has nothing to say
+            finally:
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
+    except Invalid as invalid:
+        await websocket.close(1003, str(invalid)[:100])
+    except TooMany:
+        await websocket.close(TRY_AGAIN, "too many clients are connected")
+
+
+def _after(websocket: WebSocket) -> int | None:
+    text = Fields(dict(websocket.query_params), "query").text("after", 18, "", pattern="[0-9]*")
+    return int(text) if text else None
+
+
+async def _tell(websocket: WebSocket, client: Client, after: int | None) -> None:
+    clients: Clients = websocket.app.state.clients
+    database: Database = websocket.app.state.database
+    last = 0
+    if after is not None:
+        # New events wait in the client meanwhile: none is missed between the two, and none sent twice.
         try:
-            async for _ in _texts(websocket):
-                pass  # it has nothing to say
-        except Invalid:
-            await websocket.close(1003)
-        finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
-
-
-async def _tell(websocket: WebSocket, client: Client) -> None:
+            happenings, gap = await database.read(database.views.missed, client.owner, after)
+        except Unavailable:
+            await websocket.close(TRY_AGAIN, "the service cannot read anything just now")
+            return
+        if gap is not None:
+            last = gap
+            await websocket.send_text(json.dumps({"type": "missed", "seq": gap}))
+        for happening in happenings:
+            last = happening.seq
+            await websocket.send_text(clients.text(happening))
     while not client.behind:
-        await websocket.send_text(await client.events.get())
-    await websocket.close(1013, "you do not read fast enough: ask for your jobs over HTTP")
+        happening = await client.events.get()
+        if happening.seq > last:
+            await websocket.send_text(clients.text(happening))
+    await websocket.close(TRY_AGAIN, "you do not read fast enough: ask for your jobs over HTTP")
 
 
-async def _admitted(websocket: WebSocket, scope: str) -> tokens.Holder | None:
+async def _admitted(websocket: WebSocket, *any_of: str) -> tokens.Holder | None:
     settings: Settings = websocket.app.state.settings
     try:
-        holder = tokens.holder(websocket, settings.secret, settings.audience, scope)
+        holder = tokens.holder(websocket, settings.secret, settings.audience, *any_of)
     except tokens.Refused as refused:
         await websocket.send_denial_response(unauthorized(refused).response())
+        return None
+    # Browsers say where a page is from; nobody else does.
+    origin = websocket.headers.get("origin")
+    if origin is not None and origin not in settings.origins:
+        problem = Problem(403, "origin", "pages from here may not connect: add the origin to SERVICE_ORIGINS")
+        await websocket.send_denial_response(problem.response())
         return None
     await websocket.accept(tokens.subprotocol(websocket))
     return holder

@@ -11,18 +11,19 @@ from typing import Any, Final
 import jwt
 from starlette.requests import HTTPConnection
 
-SCOPES: Final = ("print", "agent", "metrics")
+SCOPES: Final = ("print", "raw", "operate", "metrics", "agent")
 _BEARER: Final = "bearer."  # of a subprotocol: a browser can set no header on a WebSocket
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
 class Refused(Exception):  # noqa: N818 - reads as what happened
-    """A request without a token that is good for this; ``code`` as in RFC 6750, section 3.1."""
+    """A request without a token that is good for this; ``code`` as in RFC 6750, section 3.1; ``scope`` it takes."""
 
-    def __init__(self, status: int, code: str | None) -> None:
+    def __init__(self, status: int, code: str | None, scope: str = "") -> None:
         super().__init__(code)
         self.status = status
         self.code = code
+        self.scope = scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,12 @@ class Holder:
 
     subject: str
     branch: str
+    scopes: frozenset[str]
+
+    def require(self, scope: str) -> None:
+        """Raises `Refused` unless the token has ``scope`` too."""
+        if scope not in self.scopes:
+            raise Refused(403, "insufficient_scope", scope)
 
 
 def issue(
@@ -51,8 +58,8 @@ def subprotocol(connection: HTTPConnection) -> str | None:
     return next((each for each in offered if each.startswith(_BEARER)), None)
 
 
-def holder(connection: HTTPConnection, secret: str, audience: str, scope: str) -> Holder:
-    """Who sent the request; raises `Refused` unless its token is good and has ``scope``."""
+def holder(connection: HTTPConnection, secret: str, audience: str, *any_of: str) -> Holder:
+    """Who sent the request; raises `Refused` unless its token is good and has one of the scopes ``any_of``."""
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         token = (subprotocol(connection) or "").removeprefix(_BEARER)
@@ -65,12 +72,12 @@ def holder(connection: HTTPConnection, secret: str, audience: str, scope: str) -
     except jwt.PyJWTError:
         raise Refused(401, "invalid_token") from None
     subject, branch, scopes = claims["sub"], claims.get("branch", ""), claims.get("scope")
-    if not isinstance(scopes, str) or scope not in scopes.split():
-        raise Refused(403, "insufficient_scope")
+    if not isinstance(scopes, str) or not set(any_of) & set(scopes.split()):
+        raise Refused(403, "insufficient_scope", " or ".join(any_of))
     if (
         not _NAME.fullmatch(subject)
         or not isinstance(branch, str)
-        or (scope == "agent" and not _NAME.fullmatch(branch))
+        or ("agent" in any_of and not _NAME.fullmatch(branch))
     ):
         raise Refused(401, "invalid_token")
-    return Holder(subject, branch)
+    return Holder(subject, branch, frozenset(scopes.split()))

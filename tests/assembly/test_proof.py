@@ -172,12 +172,12 @@ def test_the_proof_of_one_part_is_not_that_of_the_next(sdk: Sdk, virtual_printer
     with print_job(kitchen, timeout=8) as job:
         ticket(kitchen, "first part\n")
         kitchen.close()
-        assert job.proven
+        assert job.wait_for_proof() is True
         ticket(kitchen, "second part\n" * 20)
-        assert not job.proven
+        assert job.wait_for_proof() is None
     paper.power_off()
     assert [receipt.lines for receipt in paper.receipts if receipt.cut] == [("first part",)]
-    assert (job.outcome, job.proven) == (Outcome.WRITTEN, False)
+    assert (job.outcome, job.wait_for_proof()) == (Outcome.WRITTEN, None)
     span = sdk.span("print job")
     assert span.attributes is not None
     assert span.attributes["printer.job.evidence"] == "sent"
@@ -466,12 +466,42 @@ def test_proof_may_come_late(sdk: Sdk, virtual_printers: Printers) -> None:
     kitchen = proving(paper)
     paper.paper_out(after_dots=60)
     job = printed(kitchen, timeout=1.5, text="line\n" * 40)
-    assert (job.outcome, job.proven) == (Outcome.UNKNOWN, False)
+    assert (job.outcome, job.wait_for_proof(0.1)) == (Outcome.UNKNOWN, False)
     paper.paper_in()
-    paper.wait_for_receipts(1)
-    assert printed(kitchen).outcome is Outcome.CONFIRMED
+    assert (job.wait_for_proof(5), job.outcome) == (True, Outcome.UNKNOWN)
     kitchen.close()
-    assert (job.outcome, job.proven) == (Outcome.UNKNOWN, True)
+    assert job.wait_for_proof() is True
+
+
+def test_proof_that_comes_late_is_heard_in_the_next_job(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers()
+    kitchen = proving(paper)
+    paper.paper_out(after_dots=60)
+    job = printed(kitchen, timeout=1.5, text="line\n" * 40)
+    paper.paper_in()
+    assert printed(kitchen).wait_for_proof() is True
+    assert job.wait_for_proof() is True
+    kitchen.close()
+
+
+def test_proof_does_not_come_any_more_where_the_connection_or_what_was_printed_is_lost(
+    sdk: Sdk, virtual_printers: Printers
+) -> None:
+    paper = virtual_printers()
+    kitchen = proving(paper)
+    paper.paper_out(after_dots=60)
+    job = printed(kitchen, timeout=1.5, text="line\n" * 40)
+    paper.power_off()
+    assert job.wait_for_proof(5) is None
+    paper.power_on()
+    paper.paper_in()
+    kitchen.close()
+    assert job.wait_for_proof(5) is None
+    kitchen.open()
+    with print_job(kitchen) as other:
+        kitchen.text("never cut\n")
+    assert other.wait_for_proof(1) is None
+    kitchen.close()
 
 
 def test_a_connection_on_which_nothing_arrives_is_made_anew(sdk: Sdk) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -42,6 +44,7 @@ class Process:
             text=True,
         )
         self.errors: list[str] = []
+        self._left: list[Path] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -60,6 +63,16 @@ class Process:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
+    def event(self, name: str) -> dict[str, Any]:
+        """The next event of this name, past all others."""
+        while (said := self.ready()).get("event") != name:
+            pass
+        return said
+
+    def leave_behind(self, folder: Path) -> None:
+        """Remove a folder once it has been stopped."""
+        self._left.append(folder)
+
     def stop(self) -> int:
         """End it with SIGTERM; its exit status."""
         if self.process.poll() is None:
@@ -70,46 +83,68 @@ class Process:
         assert self.process.stderr is not None
         self.process.stdout.close()
         self.process.stderr.close()
+        for folder in self._left:
+            shutil.rmtree(folder)
         return code
 
 
 @contextmanager
 def service(**environment: str) -> Iterator[Service]:
-    """A service on a free port."""
-    process = Process("examples.service", {"SERVICE_PORT": "0", "SERVICE_JWT_SECRET": SECRET, **environment})
-    try:
-        yield Service(process, process.ready()["url"])
-    finally:
-        process.stop()
+    """A service on a free port, with a database of its own unless it is given one."""
+    with tempfile.TemporaryDirectory() as folder:
+        defaults = {
+            "SERVICE_PORT": "0",
+            "SERVICE_JWT_SECRET": SECRET,
+            "SERVICE_DATABASE": str(Path(folder, "service.db")),
+        }
+        process = Process("examples.service", {**defaults, **environment})
+        try:
+            yield Service(process, process.ready()["url"])
+        finally:
+            process.stop()
 
 
 @contextmanager
-def agent(url: str, printers: Mapping[str, str], branch: str = "mitte", **environment: str) -> Iterator[Process]:
-    """An agent that has registered ``printers``, name to address."""
-    process = start_agent(url, printers, branch, **environment)
+def agent(
+    url: str, printers: Mapping[str, str], branch: str = "mitte", home: Path | None = None, **environment: str
+) -> Iterator[Process]:
+    """An agent that has joined with ``printers``; its journal is in ``home``, or else a new one."""
+    process = start_agent(url, printers, branch, home, **environment)
     try:
-        process.ready()
+        process.event("joined")
         yield process
     finally:
         process.stop()
 
 
-def start_agent(url: str, printers: Mapping[str, str], branch: str = "mitte", **environment: str) -> Process:
-    """An agent that may be refused."""
-    return Process(
-        "examples.agent",
-        {
-            "AGENT_SERVICE_URL": url.replace("http", "ws", 1) + "/ws/agent",
-            "AGENT_TOKEN": token(f"agent-{branch}", "agent", branch),
-            "AGENT_BRANCH": branch,
-            "AGENT_NAME": f"{branch}-pc",
-            "AGENT_PRINTERS": ",".join(f"{name}={address}" for name, address in printers.items()),
-            "WEBSOCKETS_BACKOFF_INITIAL_DELAY": "0.1",
-            "WEBSOCKETS_BACKOFF_MIN_DELAY": "0.1",
-            "WEBSOCKETS_BACKOFF_MAX_DELAY": "0.5",
-            **environment,
-        },
-    )
+def start_agent(
+    url: str, printers: Mapping[str, str], branch: str = "mitte", home: Path | None = None, **environment: str
+) -> Process:
+    """An agent that may be refused. ``printers``: name to address, with ``?proof=process_id`` where it can prove."""
+    folder = home or Path(tempfile.mkdtemp(prefix="printobs-agent-"))
+    process = Process("examples.agent", {"AGENT_CONFIG": str(configure(folder, url, printers, branch)), **environment})
+    if home is None:
+        process.leave_behind(folder)
+    return process
+
+
+def configure(folder: Path, url: str, printers: Mapping[str, str], branch: str = "mitte") -> Path:
+    """The settings of an agent, with its token beside them."""
+    (folder / "agent.token").write_text(token(f"agent-{branch}", "agent", branch) + "\n")
+    lines = [
+        "[agent]",
+        f'service_url = "{url.replace("http", "ws", 1)}/ws/agent"',
+        'token_file = "agent.token"',
+        f'branch = "{branch}"',
+        f'name = "{branch}-pc"',
+    ]
+    for name, address in printers.items():
+        where, proof = address.removesuffix("?proof=process_id"), address.endswith("?proof=process_id")
+        lines += ["[[printers]]", f'name = "{name}"', f'address = "{where}"']
+        lines += ['proof = "process_id"'] if proof else []
+    path = folder / "agent.toml"
+    path.write_text("\n".join(lines) + "\n")
+    return path
 
 
 class Service:

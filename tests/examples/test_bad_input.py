@@ -71,6 +71,7 @@ TEXT = {"type": "text", "text": "x"}
         (receipt({"type": "text", "text": "x", "bold": 1}), "receipt.elements[0].bold"),
         (receipt({"type": "text", "text": "x", "width": 9}), "receipt.elements[0].width"),
         (receipt({"type": "image", "png": "!"}), "receipt.elements[0].png"),
+        (receipt({"type": "image", "png": "\xd7"}), "receipt.elements[0].png"),
         (receipt({"type": "image", "png": "AAAA"}), "receipt.elements[0].png"),
         (receipt({"type": "barcode", "kind": "EAN13", "data": "12"}), "receipt.elements[0].data"),
         (receipt({"type": "qr", "data": "x" * 513}), "receipt.elements[0].data"),
@@ -159,7 +160,7 @@ def test_an_agent_with_a_bad_token_is_refused_at_the_handshake_and_counted(till:
 
 
 def hello(**changes: Any) -> str:
-    message = wire.Hello("other-pc", "mitte", "0" * 32, ("bar",))
+    message = wire.Hello("other-pc", "mitte", "0" * 32, 0, (wire.Printer("bar"),))
     return json.dumps({**wire.dump(message), **changes})
 
 
@@ -174,12 +175,12 @@ def agent_headers(branch: str = "mitte") -> dict[str, str]:
         ("{", 4000),
         ("x" * 100_000, 4000),
         (hello(printers=[]), 4000),
-        (hello(printers=["bar", "bar"]), 4000),
-        (hello(printers=["a b"]), 4000),
+        (hello(printers=[{"id": "bar"}, {"id": "bar"}]), 4000),
+        (hello(printers=[{"id": "a b"}]), 4000),
         (hello(agent="x" * 65), 4000),
         (json.dumps(wire.dump(wire.Settled("0" * 32))), 4000),
         (hello(branch="wedding"), 4003),
-        (hello(printers=["kitchen"]), 4003),
+        (hello(printers=[{"id": "kitchen"}]), 4003),
     ],
 )
 def test_an_agent_that_does_not_speak_the_protocol_is_sent_away(till: Service, first: str | bytes, code: int) -> None:
@@ -204,8 +205,8 @@ def test_a_result_for_a_job_that_is_not_the_agents_changes_nothing(till: Service
         connect(till.websocket + "/ws/agent", additional_headers=agent_headers()) as honest,
         connect(till.websocket + "/ws/agent", additional_headers=agent_headers("wedding")) as rogue,
     ):
-        honest.send(hello(printers=["mitte-bar"]))
-        rogue.send(hello(branch="wedding", printers=["wedding-bar"]))
+        honest.send(hello(printers=[{"id": "mitte-bar"}]))
+        rogue.send(hello(branch="wedding", printers=[{"id": "wedding-bar"}]))
         for each in (honest, rogue):
             assert json.loads(each.recv(timeout=5))["type"] == "welcome"
         job = till.submit("mitte-bar")
@@ -320,9 +321,9 @@ def test_the_service_comes_back_and_the_agent_with_it(virtual_printer: VirtualPr
         port = str(probe.getsockname()[1])
     with service(SERVICE_PORT=port) as till:
         desktop = start_agent(till.url, {"kitchen": f"tcp://127.0.0.1:{virtual_printer.port}"})
-        desktop.ready()
+        desktop.event("joined")
     with service(SERVICE_PORT=port) as till:
-        desktop.ready()
+        desktop.event("joined")
         assert till.ended(till.submit("kitchen")["id"])["outcome"] == "written"
     desktop.stop()
 
@@ -344,8 +345,7 @@ def test_a_full_queue_says_so(virtual_printer: VirtualPrinter) -> None:
         ("examples.service", {}, "SERVICE_JWT_SECRET is not set"),
         ("examples.service", {"SERVICE_JWT_SECRET": "short"}, "32 bytes"),
         ("examples.service", {"SERVICE_JWT_SECRET": SECRET, "SERVICE_PORT": "many"}, "SERVICE_PORT must be"),
-        ("examples.agent", {}, "AGENT_TOKEN is not set"),
-        ("examples.agent", {"AGENT_TOKEN": "t", "AGENT_BRANCH": "b", "AGENT_PRINTERS": "kitchen"}, "tcp://"),
+        ("examples.agent", {}, "AGENT_CONFIG is not set"),
     ],
 )
 def test_wrong_settings_are_named(module: str, environment: dict[str, str], said: str) -> None:

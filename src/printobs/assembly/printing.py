@@ -195,13 +195,17 @@ class PrintJob:
         """Whether it failed after some of its bytes had left this host."""
         return self._begun.partial
 
-    @property
-    def proven(self) -> bool:
-        """Whether the printer has said that it is on paper; for a job that ended as *unknown* this may come late.
+    def wait_for_proof(self, timeout: float = 0.0) -> bool | None:
+        """Whether the printer has said that the receipt is on paper, if not in time, then now; blocks so long at most.
 
-        Late proof is heard when the printer is talked with next, on the same connection. The outcome stays.
+        For a job that has ended as *unknown*: somebody brings paper, and the rest comes out. Proof comes on the same
+        connection only; it may be heard in a later job or by the monitor too. ``None``: it comes no more. The outcome
+        stays what it was. Jobs of this printer wait meanwhile, so let it be short and call it again.
         """
-        return self._begun.proven
+        job = self._begun
+        with self._printer.turn, _guard:
+            return job.hear_proof(timeout)
+        return None
 
     def raise_for_outcome(self) -> None:
         """Raise `PrintJobFailed` unless the job was confirmed or written."""

@@ -38,9 +38,15 @@ _FIRST_FILLING: Final = 256  # bytes
 _GAP: Final = 65_536  # as much as a command with two length bytes may still be waiting for
 
 # Letters that no status byte looks like.
-LETTERS: Final = b"ABCDEFGHIJKLMNOabcdefghijklmno"
+_LETTERS: Final = b"ABCDEFGHIJKLMNOabcdefghijklmno"
+_chance: Final = random.SystemRandom()  # an application that seeds its own would draw the same nonce again
 _MAX_UNREAD: Final = 4096
 _MAX_PROVEN: Final = 256
+
+
+def nonce() -> bytes:
+    """Four random letters, to know a process ID response by."""
+    return bytes(_chance.choices(_LETTERS, k=4))
 
 
 class Channel(Protocol):
@@ -190,6 +196,20 @@ class Conversation:
         """Whether what was asked for has come."""
         return asked.process in self._proven and (asked.entry is None or asked.entry in self._proven)
 
+    def hear_proof(self, asked: Asked, deadline: float) -> bool | None:
+        """Wait for proof that did not come in time: whether it has come; ``None`` where it comes no more."""
+        try:
+            self._listen(deadline, lambda _: self.proven(asked) or not self._awaited(asked))
+        except OSError:
+            return None
+        if self.proven(asked):
+            return True
+        return False if self._awaited(asked) else None
+
+    def _awaited(self, asked: Asked) -> bool:
+        owed = self._replies.ledger.owed
+        return all(each in self._proven or each in owed for each in (asked.process, asked.entry) if each is not None)
+
     def processed(self, deadline: float) -> bool:
         """Ask GS r 1, and whether that came: everything before has been developed, which is not yet printed.
 
@@ -262,7 +282,7 @@ class Conversation:
 
     def _process(self, deadline: float) -> Process:
         owed = self._replies.ledger.owed
-        while (question := Process(bytes(random.choices(LETTERS, k=4)))) in owed or question in self._proven:
+        while (question := Process(nonce())) in owed or question in self._proven:
             pass  # never the nonce of another
         self._ask(question, deadline)
         return question

@@ -265,14 +265,20 @@ class Job:
     def _ends_with_cut(self) -> bool:
         return cuts(self.message) or 0 < self._cut_at == self.size
 
-    @property
-    def proven(self) -> bool:
-        """Whether proof has come: in time, or late, on a connection that has been listened to since."""
+    def hear_proof(self, timeout: float) -> bool | None:
+        """Wait for proof that did not come in time; ``None`` where it comes no more. Blocks the printer's turn."""
         if self.size != self._examined:
-            return False
+            return None
         if self.evidence is Evidence.PROCESS_ID:
             return True
-        return self._asked is not None and self._conversation is not None and self._conversation.proven(self._asked)
+        asked, conversation = self._asked, self._conversation
+        if asked is None or conversation is None:
+            return None
+        if conversation.proven(asked):  # heard in another job, or by the monitor
+            return True
+        if self.printer.conversation is not conversation:
+            return None
+        return conversation.hear_proof(asked, clock.monotonic() + timeout)
 
     def end(self, error: BaseException | None = None) -> None:
         """Settle the outcome and record it; twice is once; never raises."""

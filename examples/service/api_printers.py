@@ -1,0 +1,107 @@
+"""The HTTP interface to printers and agents, and to the service's own health."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from examples.jobs import wire
+from examples.jobs.checks import Fields, parse
+from examples.service.database import Database
+from examples.service.gateway import Gateway
+from examples.service.jobs import UnknownPrinter
+from examples.service.problems import Problem
+from examples.service.records import moment
+from examples.service.requests import Call
+from examples.service.writer import Unavailable
+
+PRINTERS: Final = "/api/v1/printing/printers"
+AGENTS: Final = "/api/v1/printing/agents"
+PROBE: Final = 1.0  # seconds that readiness is taken from the last look: who asks needs no token
+
+
+async def printers(request: Request) -> Response:
+    """``GET /api/v1/printing/printers``: those that agents have registered, and how they are."""
+    call = Call(request, "print", "operate")
+    rows = await call.database.read(call.database.views.printers)
+    return JSONResponse(
+        {
+            "printers": [
+                {
+                    "id": row["id"],
+                    "branch": row["branch"],
+                    "agent": row["agent"],
+                    "online": call.gateway.online(row["id"]),
+                    "state": row["state"] if call.gateway.online(row["id"]) else "unknown",
+                    "score": row["score"] if row["score"] >= 0 and call.gateway.online(row["id"]) else None,
+                    "serial": row["serial"] or None,
+                    "changed_at": moment(row["changed_at"]),
+                    "waiting": row["waiting"],
+                }
+                for row in rows
+            ]
+        }
+    )
+
+
+async def agents(request: Request) -> Response:
+    """``GET /api/v1/printing/agents``: every agent that has been here."""
+    call = Call(request, "operate")
+    served: dict[tuple[str, str], list[str]] = {}
+    for row in await call.database.read(call.database.views.printers):
+        served.setdefault((row["branch"], row["agent"]), []).append(row["id"])
+    rows = await call.database.read(call.database.views.agents)
+    return JSONResponse(
+        {
+            "agents": [
+                {
+                    "name": row["name"],
+                    "branch": row["branch"],
+                    "online": call.gateway.connected(row["branch"], row["name"]),
+                    "seen_at": moment(row["seen_at"]),
+                    "printers": served.get((row["branch"], row["name"]), []),
+                }
+                for row in rows
+            ]
+        }
+    )
+
+
+async def reassign(request: Request) -> Response:
+    """``POST /api/v1/printing/printers/{id}/reassign``: another agent may claim it, as a new device."""
+    call = Call(request, "operate")
+    fields = Fields(parse(await call.body()))
+    agent = fields.text("agent", 64, pattern=wire.NAME)
+    fields.end()
+    printer = request.path_params["id"]
+    try:
+        await call.gateway.reassign(printer, agent)
+    except UnknownPrinter as unknown:
+        raise Problem(404, "id", f"{unknown}: see {PRINTERS} for those there are") from None
+    return JSONResponse({"agent": agent})
+
+
+async def live(_: Request) -> Response:
+    """``GET /health/live``: the process answers."""
+    return JSONResponse({"status": "ok"})
+
+
+async def health(request: Request) -> Response:
+    """``GET /health`` and ``/health/ready``: it can keep a promise; for load balancers, so without a token."""
+    state = request.app.state
+    database: Database = state.database
+    gateway: Gateway = state.gateway
+    if time.monotonic() > state.probed_at + PROBE:
+        state.probed_at = time.monotonic()
+        try:
+            await database.probe()
+            state.ready = True
+        except Unavailable:
+            state.ready = False
+    known = await database.read(database.views.printers) if state.ready else []
+    online = sum(gateway.online(row["id"]) for row in known)
+    body = {"status": "ok" if state.ready else "unavailable", "printers": {"online": online, "known": len(known)}}
+    return JSONResponse(body, 200 if state.ready else 503)

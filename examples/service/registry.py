@@ -1,0 +1,125 @@
+"""Who serves which printer, as transactions: every method runs inside one of `examples.service.writer.Writer`."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from examples.jobs import wire
+from examples.service.clock import Clock
+from examples.service.jobs import Jobs, UnknownPrinter
+from examples.service.records import Job
+
+
+class Refused(Exception):  # noqa: N818 - reads as what happened
+    """An agent that cannot be had as it presents itself; says why, to its operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """An agent that was taken: the number of its session, and the jobs that its hello has changed."""
+
+    session: int
+    changed: list[Job]
+
+
+class Registry:
+    """The agents and printers in the database."""
+
+    def __init__(self, connection: sqlite3.Connection, clock: Clock, jobs: Jobs) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._jobs = jobs
+
+    def join(self, hello: wire.Hello) -> Joined:
+        """Rows 9, 10 and 13: take an agent, and see what has become of its jobs; raises `Refused`."""
+        for printer in hello.printers:
+            self._claim(hello, printer)
+        session, gone_back = self._journal(hello)
+        trusted = None if gone_back else identity(hello.branch, hello.agent, hello.journal)
+        changed = self._jobs.reconcile(
+            self._printers(hello.branch, hello.agent), trusted, {job.id for job in hello.jobs}
+        )
+        return Joined(session, changed)
+
+    def _claim(self, hello: wire.Hello, printer: wire.Printer) -> None:
+        row = self._connection.execute("SELECT * FROM printers WHERE id = ?", (printer.id,)).fetchone()
+        if row is not None:
+            if row["branch"] != hello.branch:
+                raise Refused(f"printer {printer.id} belongs to another branch")
+            if row["agent"] != hello.agent:
+                raise Refused(
+                    f"printer {printer.id} is served by another agent of its branch, {row['agent']}:"
+                    f" take it out of this one's configuration, or have an operator reassign it to {hello.agent}"
+                )
+            if row["serial"] and printer.serial and row["serial"] != printer.serial:
+                raise Refused(
+                    f"printer {printer.id} has another serial number than before:"
+                    f" check its address, or have an operator reassign it to {hello.agent}"
+                )
+        if printer.serial:
+            twin = self._connection.execute(
+                "SELECT id FROM printers WHERE serial = ? AND id != ?", (printer.serial, printer.id)
+            ).fetchone()
+            if twin is not None:
+                raise Refused(f"printer {printer.id} has the serial number of {twin['id']}: it is one printer")
+        self._connection.execute(
+            "INSERT INTO printers (id, branch, agent, serial, changed_at) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET serial = iif(excluded.serial = '', serial, excluded.serial)",
+            (printer.id, hello.branch, hello.agent, printer.serial, self._clock.now()),
+        )
+
+    def _journal(self, hello: wire.Hello) -> tuple[int, bool]:
+        """The number of the agent's new session, and whether its journal has gone back in time."""
+        row = self._connection.execute(
+            "SELECT * FROM agents WHERE branch = ? AND name = ?", (hello.branch, hello.agent)
+        ).fetchone()
+        session = 1 if row is None else row["session"] + 1
+        self._connection.execute(
+            "INSERT OR REPLACE INTO agents VALUES (?, ?, ?, ?, ?, ?)",
+            (hello.branch, hello.agent, hello.journal, hello.sequence, session, self._clock.now()),
+        )
+        # It grows before every hello: one that has not is of a journal that was put back.
+        return session, row is not None and row["journal"] == hello.journal and hello.sequence <= row["sequence"]
+
+    def _printers(self, branch: str, agent: str) -> list[str]:
+        # All that it may serve, whether it still claims them or not: what was sent there was sent to its journal.
+        rows = self._connection.execute("SELECT id FROM printers WHERE branch = ? AND agent = ?", (branch, agent))
+        return [identifier for (identifier,) in rows.fetchall()]
+
+    def seen(self, branch: str, agent: str) -> None:
+        """An agent is gone."""
+        self._connection.execute(
+            "UPDATE agents SET seen_at = ? WHERE branch = ? AND name = ?", (self._clock.now(), branch, agent)
+        )
+        self._connection.execute(
+            "UPDATE printers SET state = 'unknown', score = -1, changed_at = ? WHERE branch = ? AND agent = ?",
+            (self._clock.now(), branch, agent),
+        )
+        self._jobs.announce(self._printers(branch, agent))
+
+    def reported(self, branch: str, agent: str, message: wire.State) -> None:
+        """How a printer is now; ignored where it is not this agent's."""
+        self._connection.execute(
+            "UPDATE printers SET state = ?, score = ?, changed_at = ? WHERE id = ? AND branch = ? AND agent = ?",
+            (message.state, message.score, self._clock.now(), message.printer, branch, agent),
+        )
+
+    def probe(self) -> None:
+        """Write something, to find out whether the database can be written."""
+        self._connection.execute("UPDATE probe SET at = ?", (self._clock.now(),))
+
+    def reassign(self, printer: str, agent: str) -> list[Job]:
+        """Rows 10 and 13: let ``agent`` claim a printer, as a new one; raises `UnknownPrinter`."""
+        done = self._connection.execute(
+            "UPDATE printers SET agent = ?, serial = '', state = 'unknown', score = -1, changed_at = ? WHERE id = ?",
+            (agent, self._clock.now(), printer),
+        )
+        if done.rowcount == 0:
+            raise UnknownPrinter(printer)
+        return self._jobs.reconcile([printer], None, ())
+
+
+def identity(branch: str, agent: str, journal: str) -> str:
+    """An agent's journal by its full name, as jobs are dispatched to it."""
+    return f"{branch}/{agent}/{journal}"
