@@ -1,6 +1,7 @@
 """print_job(): spans, metrics, and an outcome that claims no more than is known."""
 
 import asyncio
+import contextvars
 import io
 import socket
 import threading
@@ -13,7 +14,7 @@ import pytest
 from escpos.escpos import EscposIO
 from escpos.printer import Dummy, Network
 
-from printobs.assembly.printing import PrintJobFailed, print_job, register
+from printobs.assembly.printing import PrintJob, PrintJobFailed, print_job, register
 from printobs.core.conventions import Outcome
 from printobs.integrations import escpos
 from printobs.signals import passive, printers
@@ -266,9 +267,14 @@ def test_threads_take_turns_on_a_printer(sdk: Sdk, paper: VirtualPrinter) -> Non
 
 def test_a_block_left_in_another_thread_gives_the_printer_back(sdk: Sdk, paper: VirtualPrinter) -> None:
     kitchen = register(Network("127.0.0.1", paper.port), name="kitchen", proof="process_id")
-    first = print_job(kitchen).__enter__()
-    ticket(kitchen)
-    with ThreadPoolExecutor(1) as other:
+
+    def begin() -> PrintJob:
+        job = print_job(kitchen).__enter__()
+        ticket(kitchen)
+        return job
+
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        first = one.submit(begin).result(10)
         other.submit(first.__exit__, None, None, None).result(10)
 
         def second() -> Outcome:
@@ -283,10 +289,15 @@ def test_a_block_left_in_another_thread_gives_the_printer_back(sdk: Sdk, paper: 
 
 def test_blocks_that_overlap_in_one_thread_leave_nothing_behind(sdk: Sdk, paper: VirtualPrinter) -> None:
     kitchen = register(Network("127.0.0.1", paper.port), name="kitchen", proof="process_id")
-    first, second = print_job(kitchen).__enter__(), print_job(kitchen).__enter__()
-    first.__exit__(None, None, None)
-    ticket(kitchen)
-    second.__exit__(None, None, None)
+
+    def overlap() -> tuple[PrintJob, PrintJob]:
+        first, second = print_job(kitchen).__enter__(), print_job(kitchen).__enter__()
+        first.__exit__(None, None, None)
+        ticket(kitchen)
+        second.__exit__(None, None, None)
+        return first, second
+
+    first, second = contextvars.copy_context().run(overlap)
     assert (first.outcome, second.outcome) == ("unknown", "confirmed")
     assert printers.known[id(kitchen)].job is None
     kitchen.close()
