@@ -1,21 +1,23 @@
 """print_job(): spans, metrics, and an outcome that claims no more than is known."""
 
 import asyncio
+import contextvars
 import io
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 from escpos.escpos import EscposIO
 from escpos.printer import Dummy, Network
 
-from printobs.assembly.printing import PrintJobFailed, print_job, register
+from printobs.assembly.printing import PrintJob, PrintJobFailed, print_job, register
 from printobs.core.conventions import Outcome
 from printobs.integrations import escpos
-from printobs.signals import passive
+from printobs.signals import passive, printers
 from printobs.signals.correlation import correlation, correlation_id
 from printobs.signals.transport import unwatch_classes
 from printobs.testing.virtual_printer import VirtualPrinter
@@ -263,6 +265,44 @@ def test_threads_take_turns_on_a_printer(sdk: Sdk, paper: VirtualPrinter) -> Non
     assert {receipt.lines[0] for receipt in paper.wait_for_receipts(4)} == {f"{n}" * 20 for n in range(4)}
 
 
+def test_a_block_left_in_another_thread_gives_the_printer_back(sdk: Sdk, paper: VirtualPrinter) -> None:
+    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen", proof="process_id")
+
+    def begin() -> PrintJob:
+        job = print_job(kitchen).__enter__()
+        ticket(kitchen)
+        return job
+
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        first = one.submit(begin).result(10)
+        other.submit(first.__exit__, None, None, None).result(10)
+
+        def second() -> Outcome:
+            with print_job(kitchen) as job:
+                ticket(kitchen)
+            return job.outcome
+
+        assert other.submit(second).result(10) == "confirmed"
+    kitchen.close()
+    assert first.outcome == "confirmed"
+
+
+def test_blocks_that_overlap_in_one_thread_leave_nothing_behind(sdk: Sdk, paper: VirtualPrinter) -> None:
+    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen", proof="process_id")
+
+    def overlap() -> tuple[PrintJob, PrintJob]:
+        first, second = print_job(kitchen).__enter__(), print_job(kitchen).__enter__()
+        first.__exit__(None, None, None)
+        ticket(kitchen)
+        second.__exit__(None, None, None)
+        return first, second
+
+    first, second = contextvars.copy_context().run(overlap)
+    assert (first.outcome, second.outcome) == ("unknown", "confirmed")
+    assert printers.known[id(kitchen)].job is None
+    kitchen.close()
+
+
 def test_any_transport_prints_and_is_let_go(sdk: Sdk) -> None:
     class Wire:
         def __init__(self) -> None:
@@ -322,6 +362,9 @@ def test_bad_arguments_are_named() -> None:
         register(Dummy(), name="")
     with pytest.raises(ValueError, match="above zero"):
         print_job(Dummy(), timeout=0)
+    for much in (float("inf"), float("nan"), 1e12):
+        with pytest.raises(ValueError, match="a day at most"):
+            print_job(Dummy(), timeout=much)
     job = print_job(Dummy())
     with pytest.raises(RuntimeError, match="begins with its block"):
         _ = job.outcome

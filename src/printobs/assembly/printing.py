@@ -30,6 +30,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
+LONGEST: Final = 86_400.0  # seconds that a print job may take
+
 _guard: Final = Guard("running a print job")
 
 
@@ -96,10 +98,10 @@ def print_job(
 
     ``correlation_id`` is used if it is well formed; without it the current one is, or a new one. ``reprint_of``: the ID
     of the job that this is another copy of; what is left of that on the connection is thrown away first. Raises
-    TypeError for what is no printer, ValueError for a ``timeout`` that is not positive.
+    TypeError for what is no printer, ValueError for a ``timeout`` that is not above 0 and up to a day.
     """
-    if not timeout > 0:
-        raise ValueError(f"a print job's timeout is above zero seconds, not {timeout!r}")
+    if not 0 < timeout <= LONGEST:
+        raise ValueError(f"a print job's timeout is above zero seconds, and a day at most, not {timeout!r}")
     return PrintJob(_printer(printer), kind, timeout, correlation_id, reprint_of)
 
 
@@ -288,7 +290,9 @@ class PrintJob:
 
     def _give_back(self) -> None:
         self._printer.unreached = None
-        self._printer.job, self._outer = self._outer, None
+        outer, self._outer = self._outer, None
+        if self._printer.job is self._job:  # else one that began later in this thread is still under way
+            self._printer.job = None if outer is None or outer.ended else outer
         with _guard:
             self._unlimit()
 

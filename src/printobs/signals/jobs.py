@@ -174,6 +174,11 @@ class Job:
         """The context whose work belongs to this job."""
         return self._context
 
+    @property
+    def ended(self) -> bool:
+        """Whether its outcome is settled, or about to be."""
+        return self._ended
+
     # -- what happens meanwhile, told by the transport ---------------------------------------------------------------
 
     def waited(self, seconds: float) -> None:

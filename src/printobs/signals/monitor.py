@@ -24,6 +24,7 @@ from printobs.signals.conversation import Missing
 from printobs.signals.escpos_status import PrinterState
 from printobs.signals.passive import IDLE
 from printobs.signals.printers import Printer
+from printobs.signals.turn import Turn
 
 LONGEST: Final = 120.0  # seconds between two checks, at most: a score looks back for five minutes
 
@@ -65,7 +66,7 @@ class Monitor:
         """In a child: the thread that asks is its parent's."""
         self.printer.monitor = None
         if self._checking:
-            self.printer.turn = threading.RLock()
+            self.printer.turn = Turn()
 
     def give_way(self) -> None:
         """Called before the application uses the printer: returns when no question is out any more."""

@@ -18,6 +18,7 @@ from printobs.signals import printer_health
 from printobs.signals.conversation import ANSWER, Channel, Conversation, Habits, Unreachable
 from printobs.signals.jobs import Job
 from printobs.signals.printer_health import PrinterHealth
+from printobs.signals.turn import Turn
 
 if TYPE_CHECKING:
     from printobs.signals.monitor import Monitor
@@ -68,7 +69,7 @@ class Printer:
         self.armed_at = 0.0  # when settings came that may belong to the next job
         self.silent = False  # jobs are not found in it by themselves
         self.opening = False
-        self.turn = threading.RLock()
+        self.turn = Turn()
         self._target: Callable[[], object]
         try:
             self._target = weakref.ref(target, functools.partial(_forget, id(target)))
