@@ -109,7 +109,9 @@ class _Printer:
             await asyncio.to_thread(self._hands.check, hand)
             await self.stop_watching(GRACE)
             self.driver.begin(message.timeout)
-            job = printobs.print_job(self.driver, kind=message.kind, timeout=message.timeout)
+            job = printobs.print_job(
+                self.driver, kind=message.kind, timeout=message.timeout, reprint_of=message.reprint_of or None
+            )
             trouble: Exception | None = None
             try:
                 async with job:

@@ -34,9 +34,10 @@ def ready(printer: Printer, deadline: float, *, afresh: bool, given_up: Callable
     """
     until = deadline - min(_FOR_PRINTING, (deadline - clock.monotonic()) / 3)
     renewed, trouble = afresh, None
+    was_open = printer.device() is not None
     try:
         conversation = printer.converse()
-        if afresh and conversation is not None:
+        if afresh and was_open and conversation is not None:
             conversation = printer.converse(renew=conversation, abort=True)
         while conversation is not None:
             try:
