@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Final, Protocol
 
-
 LONGEST: Final = 70_000  # bytes of the longest command of a job: an image of 960 lines of 576 dots
 
 

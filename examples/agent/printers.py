@@ -87,7 +87,6 @@ class _Printer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{name} between jobs")
         self._watching: tuple[asyncio.Task[None], threading.Event] | None = None
         torn = journal.torn(name)
-        self._strange = torn is None  # nobody knows what it was sent before
         self._torn = driver.past if torn is None else torn  # bytes that it may still wait for
         self._size = 0  # bytes that it may wait for, should the job under way be torn
         self._whole = False  # all of them were written
@@ -130,7 +129,7 @@ class _Printer:
         self._size, self._whole = max(self._torn, min(len(data), LONGEST)), False
         self._hands.begin(hand, nonce, self._size)
         if self._torn:
-            for chunk in _chunks(recover(self._torn, not self._strange)):
+            for chunk in _chunks(recover(self._torn)):
                 driver._raw(chunk)
                 if driver.arrives:  # what is slow gets there in the end
                     self._torn = max(1, self._torn - len(chunk))
@@ -148,11 +147,11 @@ class _Printer:
             "" if outcome is not printobs.Outcome.UNKNOWN else self._window(),
         )
         if outcome in (printobs.Outcome.WRITTEN, printobs.Outcome.CONFIRMED):
-            self._torn, self._strange = 0, False
+            self._torn = 0
             await self._between(self._driver.close)
         else:
             if done.outcome == "unknown" or done.partial:
-                self._torn, self._strange = self._size, False
+                self._torn = self._size
             if not self._provable(done):
                 await self._between(self._driver.abort)
         while True:

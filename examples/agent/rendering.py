@@ -44,16 +44,15 @@ def compose(message: wire.Print) -> bytes:
     return bytes(sheet.output)
 
 
-def recover(size: int, cut: bool) -> bytes:
+def recover(size: int) -> bytes:
     """What to send before a receipt where the last one, of ``size`` bytes at most, may lack its end.
 
-    NULs complete a command that was half sent, as an image, and print nothing. With ``cut`` what is on the paper is
-    cut off, so that nobody takes it for the head of the next receipt: a blank slip, where the last one was whole.
+    NULs complete a command that was half sent, as an image, and print nothing. What is on the paper is cut off, so
+    that nobody takes it for the head of the next receipt: a short blank slip, where the last one was whole.
     """
     sheet = _Sheet()
     sheet.hw("INIT")
-    if cut:
-        sheet.cut()
+    sheet.cut(feed=False)  # GS V 66: it feeds as far as the cutter, and no farther
     return bytes(size) + bytes(sheet.output)
 
 
