@@ -48,7 +48,7 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT; status 2 where the service does not take this agent, or the journal is no use."""
     settings = Settings.load()
     logs.to_standard_error()
-    # python-escpos prints a line for each image and barcode: among what is said it is noise, a closed pipe an error.
+    # python-escpos prints a line for each image: among what is said it is noise, and a closed pipe an error.
     sys.stdout = sys.stderr
     try:
         journal = Journal(settings.journal, settings.keep)

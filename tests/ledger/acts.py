@@ -1,6 +1,9 @@
 """How a fault is made to strike at a row of the table: a job is brought there, and a trap is laid where it passes.
 
 A strike is counted where what was waited for did happen: the message passed, the byte came, the job was in that state.
+What no test from outside can choose is the moment between a durable write and the next step inside one process: there a
+kill strikes by chance only, and `tests.examples.job_model` explores it. A printer is killed by switching its power off:
+to the agent it is the same, and the paper, which is the truth, stays.
 """
 
 from __future__ import annotations

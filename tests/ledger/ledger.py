@@ -91,6 +91,11 @@ class Ledger:
             self.healthy += not cells(seed)
             self.hits.update(run.hits)
             self.outcomes.update(str(ticket.final and ticket.final["outcome"]) for ticket in run.tickets if ticket.id)
+            if self.runs % 100 == 0:
+                sys.stdout.write(
+                    f"{self.runs} runs, {self.outcomes.total()} jobs, {len(self.failures)} broken promises\n"
+                )
+                sys.stdout.flush()
 
     def missing(self, least: int) -> list[str]:
         """Where less than ``least`` strikes were counted."""
