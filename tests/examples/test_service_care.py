@@ -269,6 +269,8 @@ def settings_for(path: Path) -> Settings:
         printer_queue_limit=1000,
         job_timeout=30,
         job_lifetime=300,
+        answer_grace=30,
+        ping=20,
         keep_days=30,
         reprint_branches=frozenset(),
     )
