@@ -21,7 +21,7 @@ demo-up: $(VENV)/.run ## the same, left running, with URLs and a token
 	@$(BIN)/python -m examples.demo --stay
 
 test: $(VENV)/.dev ## all tests, on the built wheel
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

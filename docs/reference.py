@@ -18,7 +18,23 @@ _VALUES = {
     conventions.CORRELATION_SOURCE: conventions.CorrelationSource,
     conventions.JOB_WINDOW: conventions.Window,
     conventions.JOB_EVIDENCE: conventions.Evidence,
+    conventions.PRINTER_STATE: conventions.State,
+    conventions.QUALITY_LEVEL: conventions.Level,
 }
+
+_PRINTER = (conventions.BRANCH, conventions.PRINTER)
+_EVENTS = (
+    (
+        conventions.EVENT_STATE_CHANGED,
+        (*_PRINTER, conventions.PRINTER_STATE, conventions.PREVIOUS_STATE),
+        "a registered printer is in another state than it last told",
+    ),
+    (
+        conventions.EVENT_QUALITY_CHANGED,
+        (*_PRINTER, conventions.QUALITY_LEVEL, conventions.PREVIOUS_LEVEL, conventions.QUALITY_SCORE),
+        "the quality score of a registered printer has come to another level",
+    ),
+)
 
 _SPANS = (
     (conventions.SPAN_JOB, "client", "a print job, from its start to its outcome"),
@@ -67,6 +83,7 @@ def _lines() -> Iterator[str]:
     for attribute, values in _VALUES.items():
         yield f"| `{attribute}` | {', '.join(f'`{each.value}`' for each in values)} |"
     yield f"| `{conventions.ERROR_TYPE}` of a job | {', '.join(f'`{each.value}`' for each in JobError)} |"
+    yield f"| `{conventions.ERROR_TYPE}` of a check | as of a job: why the printer was not ready |"
     yield f"| `{conventions.CLOSE_CODE}` | a code of the IANA registry, `private` (4000 to 4999), `other` |"
     yield ""
     yield f"What is over a bound becomes `{conventions.OTHER}`; an attribute set over the cap, `otel.metric.overflow`."
@@ -77,6 +94,15 @@ def _lines() -> Iterator[str]:
     yield "|---|---|---|"
     for name, kind, what in _SPANS:
         yield f"| `{name}` | {kind} | {what} |"
+    yield ""
+    yield "## Log events"
+    yield ""
+    yield f"Records of the logger `printobs`. Their name is in `{conventions.EVENT_NAME}`: EventName in OTLP."
+    yield ""
+    yield "| Name | Attributes | |"
+    yield "|---|---|---|"
+    for name, names, what in _EVENTS:
+        yield f"| `{name}` | {', '.join(f'`{each}`' for each in names)} | {what} |"
 
 
 def _row(instrument: Instrument) -> str:

@@ -1,8 +1,10 @@
 """What every test may use: an SDK of its own that keeps what was emitted."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from printobs.core import telemetry
 from printobs.core.telemetry import Telemetry
 
 # What doctor has saved for this machine's own printers is not the tests' to use.
-os.environ["PRINTOBS_PRINTERS"] = os.devnull
+os.environ["PRINTOBS_PRINTERS"] = str(Path(tempfile.gettempdir(), "no-such-printobs", "printers.json"))
 
 
 @dataclass

@@ -36,12 +36,6 @@ class SerialPort(Deadline, Serial):  # type: ignore[misc]
             self._check()
             time.sleep(_GLANCE)
 
-    def receive(self, timeout: float) -> bytes:
-        """What comes first."""
-        device = self.device
-        device.timeout = timeout
-        return bytes(device.read(max(1, device.in_waiting)))
-
     def close(self) -> None:
         """Close: `send` has waited for what was sent."""
         device, self._device = self._device, False
@@ -74,15 +68,6 @@ class UsbDevice(Deadline, Usb):  # type: ignore[misc]
             self._check()
             self.begun = True  # a transfer that fails does not say how much it has taken
             rest = rest[self.device.write(self.out_ep, bytes(rest), max(1, int(self._left() * 1000))) :]
-
-    def receive(self, timeout: float) -> bytes:
-        """What comes first."""
-        try:
-            return bytes(self.device.read(self.in_ep, 64, max(1, int(timeout * 1000))))
-        except OSError as error:
-            if type(error).__name__ == "USBTimeoutError":
-                return b""
-            raise
 
     def abort(self) -> None:
         """Close: what has been sent is in the printer."""

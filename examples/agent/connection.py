@@ -14,7 +14,6 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 import printobs
-from examples.agent import conditions
 from examples.agent.hands import Dropped, Hand, Hands
 from examples.agent.journal import Journal, Unusable, Unwritable
 from examples.agent.printers import Printers
@@ -26,6 +25,7 @@ logger = logging.getLogger("agent")
 
 _REFUSALS: Final = (401, 403)  # of HTTP: trying again changes nothing
 _LAPSED: Final = 1011  # RFC 6455, section 7.4.1: an unexpected condition prevents the request
+_REPORT: Final = 1.0  # seconds between two looks at how the printers are: no question goes out for it
 _ANSWER: Final = 10.0  # seconds that the service has to answer a hello
 
 
@@ -57,8 +57,7 @@ class Connection:
         self._settings = settings
         self._journal = journal
         self._hands = Hands(journal)
-        self._printers = Printers(settings.branch, settings.printers, journal, self._hands, self._tell, self._prove)
-        self._conditions = dict.fromkeys(settings.printers, conditions.UNKNOWN)
+        self._printers = Printers(settings.branch, settings.printers, journal, self._hands, self._send, self._prove)
         self._printing: dict[asyncio.Task[None], Hand] = {}
         self._websocket: ClientConnection | None = None
         self._broken: Unusable | None = None
@@ -70,8 +69,8 @@ class Connection:
         while True:
             began = time.monotonic()
             try:
-                # It grows with each connection, and what cannot be written must not be promised.
-                await asyncio.to_thread(self._journal.touch)
+                # What cannot be written must not be promised.
+                await asyncio.to_thread(self._journal.probe)
                 await self._connect()
             except InvalidStatus as answer:
                 status = answer.response.status_code
@@ -122,6 +121,9 @@ class Connection:
 
     async def _serve(self, websocket: ClientConnection) -> None:
         settings = self._settings
+        # Only now, on a connection that stands: attempts that fail must not let a journal that was put back catch up
+        # with what the service knows of it.
+        await asyncio.to_thread(self._journal.touch)
         session = await asyncio.to_thread(self._hands.enter)
         sequence, known = await asyncio.to_thread(self._journal.known)
         printers = tuple(map(wire.Printer, settings.printers))
@@ -138,8 +140,13 @@ class Connection:
         for done in await asyncio.to_thread(self._journal.unsettled):
             await self._send(done)
         await self._send_evidence()
-        for printer, state in self._conditions.items():
-            await self._send(wire.State(printer, state))
+        reporting = asyncio.create_task(self._report())
+        try:
+            await self._listen(websocket, session)
+        finally:
+            reporting.cancel()
+
+    async def _listen(self, websocket: ClientConnection, session: int) -> None:
         async for text in websocket:
             match wire.load(text):
                 case wire.Print() as message:
@@ -176,12 +183,14 @@ class Connection:
 
     # -- what is told ----------------------------------------------------------------------------------------------
 
-    async def _tell(self, printer: str, done: wire.Done) -> None:
-        await self._send(done)
-        before = self._conditions.get(printer)
-        if before is not None and (now := conditions.after(done, before)) != before:
-            self._conditions[printer] = now
-            await self._send(wire.State(printer, now))
+    async def _report(self) -> None:
+        told: dict[str, wire.State] = {}
+        while True:
+            for state in self._printers.conditions():
+                if told.get(state.printer) != state:
+                    told[state.printer] = state
+                    await self._send(state)
+            await asyncio.sleep(_REPORT)
 
     async def _prove(self, job: str) -> None:
         try:

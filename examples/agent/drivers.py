@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 LONGEST: Final = 70_000  # bytes of the longest command of a job: an image of 960 lines of 576 dots
 
@@ -14,10 +15,11 @@ class Driver(Protocol):
     begun: bool  # whether bytes have left since it was last cleared, as far as can be known
     arrives: bool  # what `send` has taken arrives, whatever happens then
     past: int  # bytes that a printer may still wait for of a receipt that nobody knows of
+    ends_with_power: bool  # its connection does not outlive the printer's power
 
     @property
-    def asked(self) -> bytes:
-        """The process ID that was last asked for on the open connection; empty where that is not known."""
+    def is_open(self) -> bool:
+        """Whether it is connected."""
 
     def begin(self, timeout: float) -> None:
         """Give the next job ``timeout`` seconds."""
@@ -32,9 +34,6 @@ class Driver(Protocol):
     def send(self, data: bytes) -> None:
         """Send all of ``data``, or raise an OSError: TimeoutError once the deadline is over."""
 
-    def receive(self, timeout: float) -> bytes:
-        """What comes first; empty where nothing does. Raises OSError where the connection is over."""
-
     def close(self) -> None:
         """Close so that the printer takes all that was sent."""
 
@@ -47,9 +46,11 @@ class Deadline:
 
     arrives = True
     past = LONGEST
+    ends_with_power = False
 
     def __init__(self) -> None:
-        self._deadline = 0.0
+        self._device: Any = False
+        self._deadline = math.inf
         self.begun = False
 
     def begin(self, timeout: float) -> None:
@@ -58,9 +59,9 @@ class Deadline:
         self.begun = False
 
     @property
-    def asked(self) -> bytes:
-        """Nothing: a power cut does not end the connection, so that an answer would prove nothing."""
-        return b""
+    def is_open(self) -> bool:
+        """Whether it is connected."""
+        return bool(self._device)
 
     def _left(self) -> float:
         return max(0.001, self._deadline - time.monotonic())

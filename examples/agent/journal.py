@@ -27,7 +27,7 @@ _PRUNE: Final = 3600.0  # seconds between two removals of what is too old
 # What leads from each version of the schema (PRAGMA user_version) to the next. Only ever appended to.
 _MIGRATIONS: Final = (
     """
-    CREATE TABLE journal (identity TEXT NOT NULL, sequence INTEGER NOT NULL);
+    CREATE TABLE journal (identity TEXT NOT NULL, sequence INTEGER NOT NULL, probe INTEGER NOT NULL);
     CREATE TABLE jobs (
         number INTEGER PRIMARY KEY,
         id TEXT NOT NULL UNIQUE,
@@ -80,7 +80,6 @@ class Journal:
         try:
             self._open()
             self.identity: str = self._db.execute("SELECT identity FROM journal").fetchone()[0]
-            self.touch()
             self._prune()
         except BaseException as error:
             self._db.close()
@@ -101,7 +100,7 @@ class Journal:
         db.execute("BEGIN EXCLUSIVE")
         db.execute("COMMIT")
         for number, statements in enumerate(_MIGRATIONS[version:], version + 1):
-            made = f"INSERT INTO journal VALUES ('{uuid.uuid4().hex}', 0);" if number == 1 else ""
+            made = f"INSERT INTO journal VALUES ('{uuid.uuid4().hex}', 0, 0);" if number == 1 else ""
             marks = f"PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {number};"
             db.executescript(f"BEGIN; {statements} {made} {marks} COMMIT")
         [[check]] = db.execute("PRAGMA quick_check(1)").fetchall()
@@ -135,8 +134,13 @@ class Journal:
 
     # -- what is written -------------------------------------------------------------------------------------------
 
-    def touch(self) -> None:
+    def probe(self) -> None:
         """Write, to see whether it can be. Raises `Unwritable`."""
+        with self._change(grows=False):
+            pass
+
+    def touch(self) -> None:
+        """Let the sequence number grow. Raises `Unwritable`."""
         with self._change():
             pass
 
@@ -196,17 +200,18 @@ class Journal:
 
     def _prune(self) -> None:
         self._pruned = time.monotonic()
-        with self._change() as now:
+        with self._change(grows=False) as now:
             self._db.execute("DELETE FROM jobs WHERE settled = 1 AND at < ?", (now - self._keep,))
 
     @contextmanager
-    def _change(self) -> Iterator[float]:
+    def _change(self, *, grows: bool = True) -> Iterator[float]:
         """A transaction; its end is its durable write. Gives the time of day."""
         with self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield time.time()
-                self._db.execute("UPDATE journal SET sequence = sequence + 1")
+                # Something changes in any case: SQLite writes nothing where nothing does.
+                self._db.execute("UPDATE journal SET sequence = sequence + ?, probe = 1 - probe", (int(grows),))
                 self._db.execute("COMMIT")
             except BaseException as error:
                 with suppress(sqlite3.Error):

@@ -7,10 +7,9 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeVar
 
 import printobs
-from examples.agent import late
 from examples.agent.cables import SerialPort, UsbDevice
 from examples.agent.drivers import LONGEST, Driver
 from examples.agent.hands import Dropped, Expired, Hand, Hands
@@ -24,9 +23,15 @@ logger = logging.getLogger("agent")
 
 _CHUNK: Final = 1024  # bytes of one write
 _TAIL: Final = 64  # bytes that are not worth a write of their own: a cut stays in one piece
+# Seconds that proof of an unknown job is waited for: as long as its connection is held, nobody else can print; and when
+# the next job is there already.
+PATIENCE: Final = 300.0
+GRACE: Final = 2.0
+_GLANCE: Final = 0.25
 _AGAIN: Final = 1.0  # seconds until what the journal could not take is tried again
 
-Tell = Callable[[str, wire.Done], Awaitable[None]]
+T = TypeVar("T")
+Tell = Callable[[wire.Done], Awaitable[object]]
 Prove = Callable[[str], Awaitable[None]]
 
 
@@ -37,8 +42,7 @@ class Rejected(Exception):  # noqa: N818 - reads as what happened
 class Printers:
     """The printers by name.
 
-    ``tell`` is awaited with the printer and the outcome of each job, once that is durable; ``prove`` with each late
-    proof.
+    ``tell`` is awaited with the outcome of each job, once that is durable; ``prove`` with each late proof.
     """
 
     def __init__(
@@ -55,8 +59,8 @@ class Printers:
         self._printers: dict[str, _Printer] = {}
         for name, settings in printers.items():
             driver = _driver(settings.address)
-            printobs.register(driver, name=name, branch=branch, proof=settings.proof)
-            self._printers[name] = _Printer(name, driver, journal, hands, tell, prove)
+            printobs.register(driver, name=name, branch=branch, proof=settings.proof, monitor=settings.monitor)
+            self._printers[name] = _Printer(name, settings.proof is not None, driver, journal, hands, tell, prove)
 
     async def run(self, hand: Hand, message: wire.Print) -> None:
         """Print a job, and tell how that ended.
@@ -66,9 +70,15 @@ class Printers:
         """
         printer = self._printers.get(message.printer)
         if printer is None:
-            await self._tell(message.printer, await asyncio.to_thread(self._hands.refuse, hand, "not_found"))
+            await self._tell(await asyncio.to_thread(self._hands.refuse, hand, "not_found"))
         else:
             await printer.run(hand, message)
+
+    def conditions(self) -> Iterator[wire.State]:
+        """How the printers are, as far as that is known."""
+        for name, printer in self._printers.items():
+            known = printobs.health(printer.driver)
+            yield wire.State(name, known.state.value, -1 if known.score is None else round(known.score))
 
     async def close(self) -> None:
         """Wait for no late proof any more."""
@@ -77,8 +87,11 @@ class Printers:
 
 
 class _Printer:
-    def __init__(self, name: str, driver: Driver, journal: Journal, hands: Hands, tell: Tell, prove: Prove) -> None:
-        self._driver = driver
+    def __init__(
+        self, name: str, proof: bool, driver: Driver, journal: Journal, hands: Hands, tell: Tell, prove: Prove
+    ) -> None:
+        self.driver = driver
+        self._proof = proof
         self._hands = hands
         self._tell = tell
         self._prove = prove
@@ -94,29 +107,31 @@ class _Printer:
     async def run(self, hand: Hand, message: wire.Print) -> None:
         async with self._turn:
             await asyncio.to_thread(self._hands.check, hand)
-            await self.stop_watching(late.GRACE)
-            self._driver.begin(message.timeout)
-            job = printobs.print_job(self._driver, kind=message.kind, timeout=message.timeout)
+            await self.stop_watching(GRACE)
+            self.driver.begin(message.timeout)
+            job = printobs.print_job(
+                self.driver, kind=message.kind, timeout=message.timeout, reprint_of=message.reprint_of or None
+            )
             trouble: Exception | None = None
             try:
                 async with job:
                     await job.run(self._print, hand, message, job.id)
             except (Dropped, Unwritable, Unusable):
-                await self._between(self._driver.abort)
+                await self._between(self.driver.abort)
                 raise
             except Exception as error:
                 trouble = error
                 # Its text may quote the receipt.
                 logger.warning("job %s on %s: %s", message.id, message.printer, type(error).__name__)
             if not hand.started:
-                await self._between(self._driver.abort)
+                await self._between(self.driver.abort)
                 done = await asyncio.to_thread(self._hands.refuse, hand, _reason(trouble, job.error_type))
             else:
-                done = await self._ended(hand, job.outcome, job.error_type or "")
+                done = await self._ended(hand, job)
             logger.info("job %s on %s: %s %s", done.id, message.printer, done.outcome, done.error_type)
-            await self._tell(message.printer, done)
-            if self._provable(done):
-                self._watch(done.id)
+            await self._tell(done)
+            if done.outcome == "unknown" and self.driver.is_open:
+                self._watch(job, done.id)
 
     def _print(self, hand: Hand, message: wire.Print, nonce: str) -> None:
         """On the printer's own thread, once it is ready."""
@@ -124,7 +139,7 @@ class _Printer:
             data = compose(message)
         except Exception as error:
             raise Rejected from error
-        driver = self._driver
+        driver = self.driver
         driver.device  # noqa: B018 - connects: a printer that cannot be reached has begun nothing
         self._size, self._whole = max(self._torn, min(len(data), LONGEST)), False
         self._hands.begin(hand, nonce, self._size)
@@ -138,22 +153,25 @@ class _Printer:
             driver._raw(chunk)
         self._whole = True
 
-    async def _ended(self, hand: Hand, outcome: printobs.Outcome, error_type: str) -> wire.Done:
+    async def _ended(self, hand: Hand, job: printobs.PrintJob) -> wire.Done:
+        unknown = job.outcome is printobs.Outcome.UNKNOWN
         done = wire.Done(
             hand.id,
-            outcome.value,
-            error_type,
-            outcome is printobs.Outcome.FAILED and self._driver.begun,
-            "" if outcome is not printobs.Outcome.UNKNOWN else self._window(),
+            job.outcome.value,
+            job.error_type or "",
+            job.outcome is printobs.Outcome.FAILED and self.driver.begun,
+            self._window() if unknown else "",
         )
-        if outcome in (printobs.Outcome.WRITTEN, printobs.Outcome.CONFIRMED):
+        if job.outcome in (printobs.Outcome.WRITTEN, printobs.Outcome.CONFIRMED):
             self._torn = 0
-            await self._between(self._driver.close)
+            await self._between(self.driver.close)
         else:
-            if done.outcome == "unknown" or done.partial:
+            if unknown or done.partial:
                 self._torn = self._size
-            if not self._provable(done):
-                await self._between(self._driver.abort)
+            # A connection that outlives the printer's power proves nothing any more.
+            wait = unknown and self._whole and self.driver.ends_with_power
+            if not wait or await self._between(job.wait_for_proof) is None:
+                await self._between(self.driver.abort)
         while True:
             try:
                 await asyncio.to_thread(self._hands.end, hand, done)
@@ -166,30 +184,32 @@ class _Printer:
     def _window(self) -> str:
         if not self._whole:
             return "writing"
-        return "printing" if self._driver.asked else "arriving"
-
-    def _provable(self, done: wire.Done) -> bool:
-        """Whether proof of this job may still come."""
-        return done.outcome == "unknown" and self._whole and bool(self._driver.asked)
+        return "printing" if self._proof else "arriving"
 
     # -- between two jobs ------------------------------------------------------------------------------------------
 
-    async def _between(self, function: Callable[[], None]) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, function)
+    async def _between(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
-    def _watch(self, job: str) -> None:
+    def _watch(self, job: printobs.PrintJob, identifier: str) -> None:
         """Wait for the proof of an unknown job on the connection that it went by, which ends with that."""
         over = threading.Event()
-        asyncio.get_running_loop().call_later(late.PATIENCE, over.set)
-        self._watching = asyncio.create_task(self._wait_for_proof(job, over)), over
+        asyncio.get_running_loop().call_later(PATIENCE, over.set)
+        self._watching = asyncio.create_task(self._wait_for_proof(job, identifier, over)), over
 
-    async def _wait_for_proof(self, job: str, over: threading.Event) -> None:
-        came = await asyncio.get_running_loop().run_in_executor(self._thread, late.proved, self._driver, over)
-        await self._between(self._driver.abort)
+    async def _wait_for_proof(self, job: printobs.PrintJob, identifier: str, over: threading.Event) -> None:
+        def listen() -> bool:
+            came: bool | None = False
+            while came is False and not over.is_set():
+                came = job.wait_for_proof(_GLANCE)
+            return bool(came)
+
+        came = await self._between(listen)
+        await self._between(self.driver.abort)
         if came:
             self._torn = 0
-            logger.info("job %s has come out after all", job)
-            await self._prove(job)
+            logger.info("job %s has come out after all", identifier)
+            await self._prove(identifier)
 
     async def stop_watching(self, grace: float) -> None:
         """Wait for a late proof ``grace`` seconds longer, then no more."""

@@ -10,6 +10,7 @@
     name = "mitte-kitchen"
     address = "tcp://10.0.0.9:9100"
     proof = "process_id"
+    monitor = 30
 
 Paths are relative to the file. Whatever is wrong ends the process with one line that names the key and the fix.
 """
@@ -31,7 +32,7 @@ from examples.environment import Environment, stop
 from examples.jobs import wire
 
 _KEYS: Final = ("service_url", "token_file", "branch", "name", "journal", "keep_days", "ping_seconds")
-_PRINTER_KEYS: Final = ("name", "address", "proof")
+_PRINTER_KEYS: Final = ("name", "address", "proof", "monitor")
 _ADDRESSES: Final = "tcp://10.0.0.9:9100, serial:///dev/ttyUSB0?baudrate=38400, serial://COM3 or usb://04b8:0202"
 
 
@@ -64,10 +65,14 @@ Address = TcpAddress | SerialAddress | UsbAddress
 
 @dataclass(frozen=True, slots=True)
 class PrinterSettings:
-    """Where a printer is, and whether it can prove that it has printed (see `printobs.register`)."""
+    """Where a printer is, whether it can prove that it has printed, and how often it is asked how it is.
+
+    ``monitor`` is in seconds; ``None``: it is not asked between jobs. See `printobs.register`.
+    """
 
     address: Address
     proof: Literal["process_id"] | None
+    monitor: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +225,10 @@ class _Reader:
             self.refuse("name", f"is that of another printer too: {name}", where)
         if proof not in (None, "process_id"):
             self.refuse("proof", 'must be "process_id", or absent for a printer that cannot prove', where)
+        monitor = entry.get("monitor")
+        if monitor is not None and not (type(monitor) in (int, float) and 1 <= monitor <= 120):
+            self.refuse("monitor", "must be a number of seconds from 1 to 120, or absent", where)
+            monitor = None
         address = _address(entry.get("address"))
         if address is None:
             self.refuse("address", f"must be as {_ADDRESSES}", where)
@@ -229,7 +238,7 @@ class _Reader:
         for kind, module, extra in ((SerialAddress, "serial", "serial"), (UsbAddress, "usb.core", "usb")):
             if isinstance(address, kind) and not _importable(module):
                 self.refuse("address", f"needs another package: pip install 'python-escpos[{extra}]'", where)
-        found[name] = PrinterSettings(address, "process_id" if proof else None)
+        found[name] = PrinterSettings(address, "process_id" if proof else None, monitor)
 
 
 def _importable(module: str) -> bool:

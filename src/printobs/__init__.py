@@ -11,23 +11,28 @@ if TYPE_CHECKING:
     import printobs.testing as testing
     from printobs.assembly.configure import configure
     from printobs.assembly.handle import Handle
+    from printobs.assembly.health import health
     from printobs.assembly.instrumentation import instrument, uninstrument
-    from printobs.assembly.printing import PrintJobFailed, print_job, register
+    from printobs.assembly.printing import PrintJob, PrintJobFailed, print_job, register
     from printobs.core.conventions import Outcome
     from printobs.integrations.asgi import TelemetryMiddleware
     from printobs.integrations.metrics_endpoint import metrics_app, metrics_route
     from printobs.signals.correlation import correlation, correlation_id
     from printobs.signals.message_scope import message
+    from printobs.signals.printer_health import Health
     from printobs.signals.propagation import inject
 
 __all__ = [
     "Handle",
+    "Health",
     "Outcome",
+    "PrintJob",
     "PrintJobFailed",
     "TelemetryMiddleware",
     "configure",
     "correlation",
     "correlation_id",
+    "health",
     "inject",
     "instrument",
     "message",
@@ -42,12 +47,15 @@ __all__ = [
 # Where each name lives, and the extra that its module needs.
 _HOMES: Final = {
     "Handle": ("assembly.handle", ""),
+    "Health": ("signals.printer_health", ""),
     "Outcome": ("core.conventions", ""),
+    "PrintJob": ("assembly.printing", ""),
     "PrintJobFailed": ("assembly.printing", ""),
     "TelemetryMiddleware": ("integrations.asgi", "asgi"),
     "configure": ("assembly.configure", ""),
     "correlation": ("signals.correlation", ""),
     "correlation_id": ("signals.correlation", ""),
+    "health": ("assembly.health", ""),
     "inject": ("signals.propagation", ""),
     "instrument": ("assembly.instrumentation", ""),
     "message": ("signals.message_scope", ""),

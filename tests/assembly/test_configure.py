@@ -100,3 +100,11 @@ def test_what_cannot_be_had_is_said() -> None:
     assert said == "works True True"
     assert "nonsense" in errors
     assert "Traceback" not in errors
+
+
+def test_a_signal_that_cannot_be_had_at_all_leaves_the_others(otlp_sink: OtlpSink) -> None:
+    # With this the SDK has no provider of traces or logs, with an exporter or without.
+    said, errors = run(OTEL_ATTRIBUTE_COUNT_LIMIT="-5", OTEL_EXPORTER_OTLP_ENDPOINT=otlp_sink.endpoint)
+    assert said == "works False True"
+    assert "OTEL_ATTRIBUTE_COUNT_LIMIT" in errors
+    assert [point.value for point in otlp_sink.metrics if point.name == "receipts"][-1:] == [3]

@@ -104,6 +104,10 @@ TABLE: dict[str, tuple[Callable[[VirtualPrinter, int], None], dict[str, Said]]] 
 }
 
 
+# What `printer.status` says after it, by error.type: a printer that has only fallen silent was last heard to be ready.
+STATES = {None: "ready", "timeout": "ready", "reset": "unknown"}
+
+
 def test_every_fault_that_a_printer_may_have_is_in_the_table() -> None:
     methods = {
         name for name in vars(VirtualPrinter) if not name.startswith("_") and callable(getattr(VirtualPrinter, name))
@@ -156,3 +160,6 @@ def test_a_fault(
     assert attributes.get("error.type") == job.error_type
     assert ("printer.job.window" in attributes) == (job.outcome is UNKNOWN)
     assert sdk.value("printer.jobs", printer__job__outcome=job.outcome.value) == 1
+    state = STATES.get(job.error_type, job.error_type)
+    assert sdk.value("printer.status", printer__name="kitchen", printer__state=state) == 1
+    assert sdk.value("printer.status", printer__name="kitchen") == 1

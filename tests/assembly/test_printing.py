@@ -1,19 +1,23 @@
 """print_job(): spans, metrics, and an outcome that claims no more than is known."""
 
 import asyncio
+import contextvars
+import io
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from escpos.escpos import EscposIO
 from escpos.printer import Dummy, Network
 
-from printobs.assembly.printing import PrintJobFailed, print_job, register
+from printobs.assembly.printing import PrintJob, PrintJobFailed, print_job, register
 from printobs.core.conventions import Outcome
 from printobs.integrations import escpos
-from printobs.signals import passive
+from printobs.signals import passive, printers
 from printobs.signals.correlation import correlation, correlation_id
 from printobs.signals.transport import unwatch_classes
 from printobs.testing.virtual_printer import VirtualPrinter
@@ -201,6 +205,48 @@ async def test_a_cancelled_job_ends_once_its_thread_is_done(sdk: Sdk) -> None:
     assert sdk.value("printer.queue.length") == 0
 
 
+@pytest.mark.anyio
+async def test_a_job_cancelled_while_its_printer_is_not_ready_is_not_printed(sdk: Sdk, paper: VirtualPrinter) -> None:
+    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen", proof="process_id")
+    paper.paper_out()
+
+    async def one() -> None:
+        async with print_job(kitchen, timeout=20) as job:
+            await job.run(ticket, kitchen)
+
+    task = asyncio.create_task(one())
+    await asyncio.sleep(0.5)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    paper.paper_in()
+    async with print_job(kitchen) as next_one:  # which the first one keeps waiting no longer
+        await next_one.run(ticket, kitchen)
+    kitchen.close()
+    assert next_one.outcome == "confirmed"
+    assert len(paper.wait_for_receipts(1)) == 1
+    assert sdk.value("printer.jobs", printer__job__outcome="failed", error__type="cancelled") == 1
+
+
+@pytest.mark.anyio
+async def test_a_call_that_found_its_printer_not_ready_can_be_made_again(sdk: Sdk, paper: VirtualPrinter) -> None:
+    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen", proof="process_id")
+    paper.cover_open()
+    async with print_job(kitchen, timeout=10) as job:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(job.run(ticket, kitchen), 0.5)
+        paper.cover_close()
+        await job.run(ticket, kitchen)
+    async with print_job(kitchen, timeout=1.5) as refused:
+        paper.cover_open()
+        for _ in range(2):
+            with pytest.raises(PrintJobFailed):
+                await refused.run(ticket, kitchen)
+    kitchen.close()
+    assert (job.outcome, job.error_type) == ("confirmed", None)
+    assert (refused.outcome, refused.error_type) == ("failed", "cover_open")
+    assert len(paper.receipts) == 1
+
+
 def test_threads_take_turns_on_a_printer(sdk: Sdk, paper: VirtualPrinter) -> None:
     printer = Network("127.0.0.1", paper.port)
 
@@ -217,6 +263,44 @@ def test_threads_take_turns_on_a_printer(sdk: Sdk, paper: VirtualPrinter) -> Non
         thread.join()
     printer.close()
     assert {receipt.lines[0] for receipt in paper.wait_for_receipts(4)} == {f"{n}" * 20 for n in range(4)}
+
+
+def test_a_block_left_in_another_thread_gives_the_printer_back(sdk: Sdk, paper: VirtualPrinter) -> None:
+    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen", proof="process_id")
+
+    def begin() -> PrintJob:
+        job = print_job(kitchen).__enter__()
+        ticket(kitchen)
+        return job
+
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        first = one.submit(begin).result(10)
+        other.submit(first.__exit__, None, None, None).result(10)
+
+        def second() -> Outcome:
+            with print_job(kitchen) as job:
+                ticket(kitchen)
+            return job.outcome
+
+        assert other.submit(second).result(10) == "confirmed"
+    kitchen.close()
+    assert first.outcome == "confirmed"
+
+
+def test_blocks_that_overlap_in_one_thread_leave_nothing_behind(sdk: Sdk, paper: VirtualPrinter) -> None:
+    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen", proof="process_id")
+
+    def overlap() -> tuple[PrintJob, PrintJob]:
+        first, second = print_job(kitchen).__enter__(), print_job(kitchen).__enter__()
+        first.__exit__(None, None, None)
+        ticket(kitchen)
+        second.__exit__(None, None, None)
+        return first, second
+
+    first, second = contextvars.copy_context().run(overlap)
+    assert (first.outcome, second.outcome) == ("unknown", "confirmed")
+    assert printers.known[id(kitchen)].job is None
+    kitchen.close()
 
 
 def test_any_transport_prints_and_is_let_go(sdk: Sdk) -> None:
@@ -243,6 +327,34 @@ def test_any_transport_prints_and_is_let_go(sdk: Sdk) -> None:
     assert {name: vars(Wire)[name] for name in ("write", "read")} == {n: before[n] for n in ("write", "read")}
 
 
+class Coroutines:
+    async def write(self, data: bytes) -> None: ...
+
+    async def read(self, _timeout: float) -> bytes:
+        return b""
+
+
+class Statics:
+    @staticmethod
+    def write(data: bytes) -> None: ...
+
+    @staticmethod
+    def read(timeout: float) -> bytes:
+        return b""
+
+
+@pytest.mark.parametrize(
+    "transport",
+    [Coroutines(), Statics(), SimpleNamespace(write=len, read=len), io.BytesIO()],
+    ids=["coroutines", "static methods", "attributes", "built in"],
+)
+def test_what_cannot_be_watched_is_named_and_left_alone(transport: object) -> None:
+    before = dict(vars(type(transport)))
+    with pytest.raises(TypeError, match="cannot be watched: wrap it"):
+        register(transport, name="bar")
+    assert dict(vars(type(transport))) == before
+
+
 def test_bad_arguments_are_named() -> None:
     with pytest.raises(TypeError, match="int is no printer"):
         print_job(7)
@@ -250,6 +362,9 @@ def test_bad_arguments_are_named() -> None:
         register(Dummy(), name="")
     with pytest.raises(ValueError, match="above zero"):
         print_job(Dummy(), timeout=0)
+    for much in (float("inf"), float("nan"), 1e12):
+        with pytest.raises(ValueError, match="a day at most"):
+            print_job(Dummy(), timeout=much)
     job = print_job(Dummy())
     with pytest.raises(RuntimeError, match="begins with its block"):
         _ = job.outcome

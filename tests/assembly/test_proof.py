@@ -2,12 +2,11 @@
 
 import asyncio
 import contextlib
-import random
+import logging
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from printobs.signals import conversation
 from printobs.signals.transport import unwatch_classes
 from printobs.testing.virtual_printer import VirtualPrinter
 from tests.conftest import Sdk
+from tests.soak import jobs as soak
 
 # python-escpos leaves the socket of a failed attempt to the garbage collector.
 pytestmark = [
@@ -166,6 +166,24 @@ def test_a_printer_that_was_switched_off_and_on_has_lost_the_job(sdk: Sdk) -> No
     assert (job.outcome, job.error_type) == (Outcome.UNKNOWN, "reset")
 
 
+def test_the_proof_of_one_part_is_not_that_of_the_next(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers(speed=300.0)
+    kitchen = proving(paper)
+    with print_job(kitchen, timeout=8) as job:
+        ticket(kitchen, "first part\n")
+        kitchen.close()
+        assert job.wait_for_proof() is True
+        ticket(kitchen, "second part\n" * 20)
+        assert job.wait_for_proof() is None
+    paper.power_off()
+    assert [receipt.lines for receipt in paper.receipts if receipt.cut] == [("first part",)]
+    assert (job.outcome, job.wait_for_proof()) == (Outcome.WRITTEN, None)
+    span = sdk.span("print job")
+    assert span.attributes is not None
+    assert span.attributes["printer.job.evidence"] == "sent"
+    kitchen.close()
+
+
 def test_the_answer_to_another_job_proves_nothing(sdk: Sdk) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -296,49 +314,10 @@ def test_an_unknown_proof_is_named() -> None:
         register(Network("127.0.0.1"), name="kitchen", proof="crystal ball")  # type: ignore[arg-type]
 
 
-FAULTS: dict[str, Callable[[VirtualPrinter, random.Random], None]] = {
-    "none": lambda paper, chance: None,
-    "paper out": lambda paper, chance: paper.paper_out(after_dots=chance.randint(0, 300)),
-    "power": lambda paper, chance: paper.power_off_at(chance.randint(1, 400)),
-    "reset": lambda paper, chance: paper.reset_at(chance.randint(1, 400)),
-    "cover": lambda paper, chance: paper.cover_open(),
-    "cutter": lambda paper, chance: paper.cutter_error(at_next_cut=True),
-    "mute": lambda paper, chance: paper.mute(),
-    "garbage": lambda paper, chance: paper.garbage_replies(),
-}
-
-
-def round_of(seed: int) -> tuple[str, Outcome]:
-    """A printer of its own, a fault at a random place, a job, and what is on paper in the end."""
-    chance = random.Random(seed)
-    fault, text = chance.choice(list(FAULTS)), f"No. {seed}\n" + "x" * chance.randint(0, 300) + "\n"
-    with VirtualPrinter(speed=chance.choice([None, 20000.0])) as paper:
-
-        def copies() -> int:
-            return sum(each.cut and each.lines[:1] == (f"No. {seed}",) for each in paper.receipts)
-
-        FAULTS[fault](paper, chance)
-        kitchen = proving(paper)
-        job = print_job(kitchen, timeout=2.0)
-        with contextlib.suppress(Exception), job:
-            ticket(kitchen, text)
-        assert job.outcome is not Outcome.CONFIRMED or copies() == 1, (seed, fault)
-        with contextlib.suppress(Exception):
-            kitchen.close()
-        # What has failed never comes out, not even when the printer is well again.
-        paper.paper_in()
-        paper.cover_close()
-        paper.recover()
-        time.sleep(0.05)
-        assert copies() <= (0 if job.outcome is Outcome.FAILED else 1), (seed, fault, job.error_type)
-    return fault, job.outcome
-
-
-def test_under_random_faults_nothing_false_is_said(sdk: Sdk) -> None:
-    with ThreadPoolExecutor(16) as pool:
-        said = list(pool.map(round_of, range(300)))
-    assert {outcome for fault, outcome in said if fault == "none"} == {Outcome.CONFIRMED}
-    assert {outcome for _, outcome in said} == {Outcome.CONFIRMED, Outcome.UNKNOWN, Outcome.FAILED}
+def test_under_random_faults_nothing_false_is_said(sdk: Sdk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR)  # python-escpos warns of each picture that it does not centre
+    said = soak.run(first=0, rounds=40, workers=16)
+    assert {outcome for _, outcome in said} == {"confirmed", "unknown", "failed"}
     for span in sdk.spans("print job"):
         attributes = span.attributes or {}
         assert ("printer.job.window" in attributes) == (attributes["printer.job.outcome"] == "unknown")
@@ -487,12 +466,42 @@ def test_proof_may_come_late(sdk: Sdk, virtual_printers: Printers) -> None:
     kitchen = proving(paper)
     paper.paper_out(after_dots=60)
     job = printed(kitchen, timeout=1.5, text="line\n" * 40)
-    assert (job.outcome, job.proven) == (Outcome.UNKNOWN, False)
+    assert (job.outcome, job.wait_for_proof(0.1)) == (Outcome.UNKNOWN, False)
     paper.paper_in()
-    paper.wait_for_receipts(1)
-    assert printed(kitchen).outcome is Outcome.CONFIRMED
+    assert (job.wait_for_proof(5), job.outcome) == (True, Outcome.UNKNOWN)
     kitchen.close()
-    assert (job.outcome, job.proven) == (Outcome.UNKNOWN, True)
+    assert job.wait_for_proof() is True
+
+
+def test_proof_that_comes_late_is_heard_in_the_next_job(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers()
+    kitchen = proving(paper)
+    paper.paper_out(after_dots=60)
+    job = printed(kitchen, timeout=1.5, text="line\n" * 40)
+    paper.paper_in()
+    assert printed(kitchen).wait_for_proof() is True
+    assert job.wait_for_proof() is True
+    kitchen.close()
+
+
+def test_proof_does_not_come_any_more_where_the_connection_or_what_was_printed_is_lost(
+    sdk: Sdk, virtual_printers: Printers
+) -> None:
+    paper = virtual_printers()
+    kitchen = proving(paper)
+    paper.paper_out(after_dots=60)
+    job = printed(kitchen, timeout=1.5, text="line\n" * 40)
+    paper.power_off()
+    assert job.wait_for_proof(5) is None
+    paper.power_on()
+    paper.paper_in()
+    kitchen.close()
+    assert job.wait_for_proof(5) is None
+    kitchen.open()
+    with print_job(kitchen) as other:
+        kitchen.text("never cut\n")
+    assert other.wait_for_proof(1) is None
+    kitchen.close()
 
 
 def test_a_connection_on_which_nothing_arrives_is_made_anew(sdk: Sdk) -> None:
@@ -530,7 +539,7 @@ def test_closing_with_an_answer_owed_destroys_nothing(sdk: Sdk, virtual_printers
     """An answer that comes to a closed connection makes the kernel throw away what it has still to send."""
     paper = virtual_printers(receive_buffer=256)
     kitchen = proving(paper)
-    text = "".join(f"line {number}\n" for number in range(6000))
+    text = "".join(f"line {number}\n" for number in range(1500))
     paper.paper_out(after_dots=60)
     job = print_job(kitchen, timeout=1.5)
     with job:

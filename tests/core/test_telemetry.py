@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
@@ -41,6 +42,8 @@ def test_every_instrument_of_the_conventions_reaches_a_reader_with_its_unit() ->
             instruments.counter(instrument).add(1)
         elif instrument.kind is Kind.HISTOGRAM:
             instruments.histogram(instrument).record(0.5)
+        elif instrument.kind in (Kind.STATES, Kind.GAUGE):
+            instruments.readings(instrument).add(reader, lambda _: [Observation(1)])
         else:
             instruments.cells(instrument).cell({}).add()
     found = points(reader)

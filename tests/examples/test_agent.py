@@ -26,10 +26,12 @@ from examples.agent.drivers import LONGEST
 from examples.jobs import wire
 from printobs.testing import VirtualPrinter
 from tests.examples.processes import Process, start_agent
-from tests.examples.scripted_service import ScriptedService
+from tests.examples.scripted_service import Link, ScriptedService
 
 SECRET_TEXT = "Ramen for Table Nine"
 CUT = {"type": "cut"}
+
+ASKED = 100  # bytes that a printer is asked before a job, at most
 
 
 def text(words: str) -> dict[str, Any]:
@@ -212,25 +214,27 @@ def test_printers_are_told_apart_and_their_states_are_told(
     kitchen, bar = virtual_printers(), virtual_printers()
     printers = {**at(kitchen), "bar": f"tcp://127.0.0.1:{bar.port}?proof=process_id"}
     bar.cover_open()
+
+    def told(link: Link, **expected: str) -> None:
+        states: dict[str, str] = {}
+        while states != expected:
+            state = link.hear(wire.State)
+            assert -1 <= state.score <= 100
+            states[state.printer] = state.state
+
     with running(service, printers, tmp_path):
         link = service.joined()
-        assert {link.hear(wire.State) for _ in printers} == {
-            wire.State("kitchen", "unknown"),
-            wire.State("bar", "unknown"),
-        }
+        told(link, kitchen="unknown", bar="unknown")
         blocked, free = job(printer="bar", timeout=2.0), job()
         link.send(blocked)
         link.send(free)
-        assert link.hear(wire.Done) == wire.Done(free.id, "confirmed")
-        assert link.hear(wire.State) == wire.State("kitchen", "ready")
-        assert link.hear(wire.Done) == wire.Done(blocked.id, "failed", "cover_open")
-        assert link.hear(wire.State) == wire.State("bar", "cover_open")
+        assert {link.hear(wire.Done) for _ in printers} == {
+            wire.Done(free.id, "confirmed"),
+            wire.Done(blocked.id, "failed", "cover_open"),
+        }
         link.close()
         link = service.joined()
-        assert {link.hear(wire.State) for _ in printers} == {
-            wire.State("kitchen", "ready"),
-            wire.State("bar", "cover_open"),
-        }
+        told(link, kitchen="ready", bar="cover_open")
     assert (len(kitchen.receipts), len(bar.receipts)) == (1, 0)
 
 
@@ -252,7 +256,7 @@ def test_a_job_is_cancelled_until_it_begins_and_not_after(
         printer.paper_in()
         printer.slow(1.0)
         link.send(begun)
-        until(lambda: printer.buffered)
+        until(lambda: printer.buffered > 40)
         link.send(wire.Cancel(begun.id))
         assert link.hear(wire.Cancelled) == wire.Cancelled(begun.id, False)
         never = uuid.uuid4().hex
@@ -308,7 +312,7 @@ def test_nothing_begins_while_the_journal_cannot_be_written(
         limit(agent, resource.RLIM_INFINITY)
         link = service.joined()
         assert link.hello.jobs == ()
-        assert virtual_printer.received_count == 0
+        assert virtual_printer.received_count <= ASKED
         link.send(message)
         assert link.hear(wire.Done) == wire.Done(message.id, "written")
     assert len(virtual_printer.receipts) == 1

@@ -118,9 +118,6 @@ class UsbPrinter:
         self.received += data[:64]
         return len(data[:64])
 
-    def read(self, endpoint: int, size: int, timeout: int) -> bytes:
-        raise usb.core.USBTimeoutError("timed out", errno=110)
-
 
 def test_a_usb_printer_takes_all_in_pieces_or_fails_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     there = UsbPrinter()
@@ -129,7 +126,6 @@ def test_a_usb_printer_takes_all_in_pieces_or_fails_in_time(monkeypatch: pytest.
     device.begin(1.0)
     device.send(bytes(range(256)) * 4)
     assert there.received == bytes(range(256)) * 4
-    assert device.receive(0.01) == b""
     there.stuck = True
     device.begin(1.0)
     with pytest.raises(usb.core.USBTimeoutError):
@@ -149,5 +145,4 @@ def test_a_connection_that_takes_nothing_ends_in_time_and_says_that_some_has_lef
             printer.send(bytes(64 << 20))
         assert time.monotonic() - began < 10
         assert printer.begun
-        assert printer.asked == b""
         printer.abort()

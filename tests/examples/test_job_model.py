@@ -9,6 +9,8 @@ from examples.jobs.states import AGENT, SERVICE, advance
 from tests.examples import job_model
 from tests.examples.job_model import FAULTS, MUTANTS, SCENARIOS, explore
 
+pytestmark = pytest.mark.timeout(600)  # it computes: a busy machine takes its time
+
 used: set[tuple[Any, Any]] = set()
 explored: set[str] = set()
 

@@ -519,19 +519,6 @@ def test_a_web_client_catches_up_with_what_it_has_missed(till: Service, agent: S
         assert gap["seq"] >= numbers[-1]
 
 
-def test_what_is_too_much_to_catch_up_with_is_said() -> None:
-    with service(SERVICE_QUEUE_LIMIT="2000", SERVICE_PRINTER_QUEUE_LIMIT="2000") as till:
-        with Scripted(till):
-            pass
-        for _ in range(1001):
-            till.submit("kitchen")
-        with listening(till, 0) as client:
-            [gap] = events(client, 1)
-            assert gap == {"type": "missed", "seq": 1001}
-        with listening(till, 1) as client:
-            assert [event["seq"] for event in events(client, 1000)] == list(range(2, 1002))
-
-
 # -- how it is -------------------------------------------------------------------------------------------------------
 
 

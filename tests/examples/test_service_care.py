@@ -26,6 +26,7 @@ from examples.service.records import Order
 from examples.service.registry import Registry
 from examples.service.schema import MIGRATIONS, Unusable, open_database
 from examples.service.settings import Settings
+from examples.service.views import CAUGHT_UP, Views
 from examples.service.writer import Unavailable
 from tests.examples.processes import ROOT, SECRET, Process, service, token
 from tests.examples.scripted import JOURNAL, Scripted
@@ -277,7 +278,7 @@ def settings_for(path: Path) -> Settings:
 def store(tmp_path: Path) -> Any:
     with closing(open_database(tmp_path / "service.db")) as connection:
         time_of_day = FakeClock()
-        jobs = Jobs(connection, time_of_day, limit=1000, printer_limit=1000)
+        jobs = Jobs(connection, time_of_day, limit=2000, printer_limit=2000)
         yield jobs, Registry(connection, time_of_day, jobs), time_of_day, connection
 
 
@@ -336,6 +337,25 @@ def test_what_is_old_is_forgotten_and_what_is_open_is_not(store: Any) -> None:
     for change in (jobs.release, jobs.cancel):
         with pytest.raises(TooLate):
             change(done)
+
+
+def test_what_a_client_can_catch_up_with_is_bounded_and_a_gap_is_said(store: Any) -> None:
+    jobs, registry, time_of_day, connection = store
+    registry.join(hello())
+    connection.execute("BEGIN")
+    for number in range(CAUGHT_UP + 1):
+        jobs.submit(order(owner="till" if number else "another", lifetime=10**7))
+    connection.execute("COMMIT")
+    views = Views(connection)
+    assert views.missed(None, 0) == ([], CAUGHT_UP + 1)
+    happenings, gap = views.missed("till", 0)
+    assert ([each.seq for each in happenings], gap) == ([*range(2, CAUGHT_UP + 2)], None)
+    assert views.missed("till", CAUGHT_UP + 1) == ([], None)
+    assert views.missed("till", CAUGHT_UP + 2) == ([], CAUGHT_UP + 1)  # of another database
+    time_of_day.time += 86_401.0
+    jobs.prune(10**7)
+    assert views.missed("till", 700) == ([], CAUGHT_UP + 1)  # some of it is forgotten
+    assert len(views.missed("till", 900)[0]) == CAUGHT_UP + 1 - 900
 
 
 def test_the_time_of_day_follows_its_clock_but_does_not_jump_with_it(

@@ -11,6 +11,8 @@ from examples.service.openapi import document
 from tests.examples.processes import Service, service, token
 from tests.examples.scripted import Scripted
 
+pytestmark = pytest.mark.timeout(300)
+
 EXAMPLES = 25  # requests for each operation
 
 schema = schemathesis.openapi.from_dict(document())

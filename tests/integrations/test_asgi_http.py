@@ -175,6 +175,20 @@ def test_an_exception_passes_and_its_text_is_not_recorded(sdk: Sdk) -> None:
     assert sdk.value("http.server.request.duration") == 2
 
 
+def test_a_background_task_that_raises_is_not_the_responses_error(sdk: Sdk, caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise ValueError
+
+    async def fine(_: Request) -> Response:
+        return Response(background=BackgroundTask(fail))
+
+    with serve(TelemetryMiddleware(Starlette(routes=[Route("/", fine)]))) as port:
+        assert ask(port, "/")[0] == 200
+    [span] = sdk.spans()
+    assert span.status.status_code is trace.StatusCode.UNSET
+    assert "ended span" not in caplog.text
+
+
 def test_concurrent_responses_have_their_own_sizes(sdk: Sdk) -> None:
     both = threading.Barrier(2)
 

@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any, Literal
 from unittest import mock
 
@@ -235,6 +236,35 @@ def test_what_cannot_be_watched_still_prints(instrumented: Sdk) -> None:
         printer.text("hi")
     assert b"hi" in printer.output
     assert job.outcome == "unknown"
+
+
+def test_a_driver_may_have_a_signature_and_messages_of_its_own(instrumented: Sdk) -> None:
+    class Mine(Dummy):
+        def _raw(self, data: Any, retries: int = 3, *, note: str = "") -> str:
+            super()._raw(data.encode() if isinstance(data, str) else data or b"")
+            return f"{retries} {note}"
+
+    class Optional(Dummy):
+        def _raw(self, msg: bytes = b"\n") -> None:
+            super()._raw(msg)
+
+    for explicit in (False, True):
+        mine, optional = Mine(), Optional()
+        with print_job(mine) if explicit else nullcontext() as job:
+            assert mine._raw(data=b"hello\n", note="x") == "3 x"
+            assert mine._raw(b"you\n", 1) == "1 "
+            for message in ("ab", "longer\n", None, bytearray(b"c"), memoryview(b"de")):
+                mine._raw(message)
+            with pytest.raises(TypeError):
+                mine._raw()  # type: ignore[call-arg]
+            optional._raw()
+        assert mine.output == b"hello\nyou\nablonger\ncde"
+        assert optional.output == b"\n"
+    assert job is not None
+    assert job.outcome == "written"
+    [span] = instrumented.spans("print job")
+    assert span.attributes is not None
+    assert span.attributes["printer.job.size"] >= len(b"hello\nyou\ncde")  # type: ignore[operator]
 
 
 def test_printobs_failing_inside_changes_nothing(listener: Listener, instrumented: Sdk, monkeypatch: Any) -> None:

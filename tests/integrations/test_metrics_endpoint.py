@@ -70,6 +70,15 @@ def test_a_good_token_gets_the_metrics_in_the_format_it_asks_for(port: int, path
     assert text.endswith("# EOF\n")
 
 
+@pytest.mark.parametrize(
+    "accept", ["application/openmetrics-text; version=a.b", "text/plain;version=x", "\xff;;,=,;q=", ",;" * 2000]
+)
+def test_an_accept_header_that_makes_no_sense_gets_text(port: int, accept: str) -> None:
+    status, kind, _, text = ask(port, token(), Accept=accept)
+    assert (status, kind.split(";")[0]) == (200, "text/plain")
+    assert "receipts_total" in text
+
+
 def hmac_with_the_public_key() -> str:
     # PyJWT refuses to make it; an attacker does not use PyJWT.
     import base64
@@ -116,11 +125,16 @@ def test_any_other_token_is_refused(port: int, path: str, made: str | None, stat
         ({}, "never open"),
         ({"secret": SECRET, "public_key": "x"}, "never open"),
         ({"secret": "short"}, "32 bytes"),
+        ({"secret": SECRET, "audience": ""}, "must not be empty"),
+        ({"secret": SECRET, "scope": ""}, "must not be empty"),
+        ({"secret": PUBLIC_PEM.decode()}, "no key for HS256"),
+        ({"public_key": "x"}, "no key for RS256"),
+        ({"public_key": PRIVATE_PEM.decode()}, "public half"),
     ],
 )
-def test_an_endpoint_that_would_be_open_is_not_made(arguments: dict[str, str], message: str) -> None:
+def test_an_endpoint_that_would_be_open_or_of_no_use_is_not_made(arguments: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        metrics_app(audience=AUDIENCE, meter_provider=MeterProvider(), **arguments)
+        metrics_app(meter_provider=MeterProvider(), **{"audience": AUDIENCE, **arguments})  # type: ignore[arg-type]
 
 
 def test_without_the_sdks_provider_it_says_what_to_do() -> None:

@@ -168,8 +168,9 @@ def test_the_threading_implementation(counted: Sdk) -> None:
             assert client.recv() == "hello order-1"
             client.send('{"baggage":"correlation.id=order-2"}')
             assert client.recv().endswith("}order-2")  # type: ignore[arg-type]
-        server.shutdown()
+        server.shutdown()  # before 17 it does not wait for the connections' threads
         thread.join()
+        asyncio.run(until(lambda: counted.value("websocket.server.disconnections") == 1))
     for side in ("client", "server"):
         assert counted.value(f"websocket.{side}.messages", **RECEIVED) == 2
         assert counted.value(f"websocket.{side}.disconnections", websocket__close__code="1000") == 1

@@ -78,7 +78,7 @@ def test_metrics_arrive_with_buckets_and_exemplars(otlp_sink: OtlpSink) -> None:
         (
             "/v1/metrics",
             {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"},
-            gzip.compress(b""),
+            gzip.compress(b"", mtime=0),
             200,
         ),
         ("/v1/logs", {"Content-Type": "application/x-protobuf"}, b"", 200),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from printobs.assembly import addresses, findings
 from printobs.assembly.addresses import Address
 from printobs.assembly.diagnosis import Diagnosis
 from printobs.core import clock
-from printobs.signals.conversation import LETTERS, Channel
+from printobs.signals.conversation import Channel, nonce
 from printobs.signals.escpos_replies import (
     Answered,
     Buffered,
@@ -126,7 +125,7 @@ class _Examination:
         diagnosis.printed = True
         self._channel.write(_SLIP, ANSWER)
         sent = clock.monotonic()
-        status, name, process = Buffered(1), Identity(67), Process(bytes(random.choices(LETTERS, k=4)))
+        status, name, process = Buffered(1), Identity(67), Process(nonce())
         self._switched_on = False
         self._send(status, name, process, until=sent + PRINTING)
         self._listen(process, until=sent + PRINTING)

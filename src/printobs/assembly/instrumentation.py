@@ -15,7 +15,7 @@ from opentelemetry.trace import TracerProvider
 from printobs.core import telemetry
 from printobs.core.guard import Guard
 from printobs.core.telemetry import Telemetry
-from printobs.signals import transport
+from printobs.signals import monitor, transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,10 @@ def instrument(*, tracer_provider: TracerProvider | None = None, meter_provider:
 
 
 def uninstrument() -> None:
-    """Undo `instrument`: every patched attribute is as it was; never raises."""
+    """Undo `instrument`: every patched attribute is as it was, and no printer is monitored any more; never raises."""
     for library in LIBRARIES:
         uninstrument_library(library)
+    monitor.stop_all()
     transport.unwatch_classes()
     telemetry.bind(None)
 

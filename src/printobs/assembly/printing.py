@@ -19,6 +19,7 @@ from printobs.assembly import findings
 from printobs.core import clock, telemetry
 from printobs.core.conventions import Outcome
 from printobs.core.guard import Guard
+from printobs.signals import monitor as monitors
 from printobs.signals import passive, printers
 from printobs.signals.jobs import Job
 from printobs.signals.printers import Printer
@@ -28,6 +29,8 @@ from printobs.signals.transport import Transport, watch_class
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+LONGEST: Final = 86_400.0  # seconds that a print job may take
 
 _guard: Final = Guard("running a print job")
 
@@ -41,24 +44,39 @@ class PrintJobFailed(Exception):  # noqa: N818 - reads as what happened
         self.error_type = error_type
 
 
-def register(printer: T, *, name: str, branch: str = "", proof: Literal["process_id", "sent"] | None = None) -> T:
+def register(
+    printer: T,
+    *,
+    name: str,
+    branch: str = "",
+    proof: Literal["process_id", "sent"] | None = None,
+    monitor: float | None = None,
+) -> T:
     """Give ``printer`` the labels of its metrics and spans; gives the same object back.
 
     ``proof="process_id"``: it answers GS ( H (Epson's TM series does, many clones do not). Its jobs are *confirmed*
     when it has answered after the cut; without an answer they are *unknown*. A driver that only writes proves nothing.
-    ``proof="sent"``: it is asked nothing at all. Without either its jobs are *written*, and GS r tells whether they
-    have been processed.
+    ``proof="sent"``: it is asked nothing at all. Without either, what ``printobs doctor --print`` has saved of it is
+    used; where nothing is, its jobs are *written*, and GS r tells whether they have been processed.
+
+    ``monitor``: ask it how it is (DLE EOT 1 to 4) every so many seconds between its jobs, for `printobs.health` and
+    ``printer.status``; a connection that is opened for that is closed again. Drivers that only write, and USB devices
+    that the application has not opened, are not asked.
 
     ``printer`` is a python-escpos driver, or anything with ``write(bytes)`` and ``read(timeout) -> bytes``. Raises
-    TypeError for anything else, and ValueError for an empty name or an unknown proof.
+    TypeError for anything else, and ValueError for an empty name, an unknown proof, or a monitor that is not above 0
+    and up to 120 seconds.
     """
     if proof is not None and proof not in KINDS:
         raise ValueError(f"proof is one of {', '.join(KINDS)}, not {proof!r}")
     if not name:
         raise ValueError("a printer's name must not be empty: it is what its metrics are found by")
+    if monitor is not None and not 0 < monitor <= monitors.LONGEST:
+        raise ValueError(f"a monitor asks every so many seconds, above 0 and up to {monitors.LONGEST:g}: {monitor!r}")
     known = _printer(printer)
     known.rename(name, branch)
     known.proof = proof or findings.proof_of(printer)
+    monitors.watch(known, monitor)
     return printer
 
 
@@ -80,10 +98,10 @@ def print_job(
 
     ``correlation_id`` is used if it is well formed; without it the current one is, or a new one. ``reprint_of``: the ID
     of the job that this is another copy of; what is left of that on the connection is thrown away first. Raises
-    TypeError for what is no printer, ValueError for a ``timeout`` that is not positive.
+    TypeError for what is no printer, ValueError for a ``timeout`` that is not above 0 and up to a day.
     """
-    if not timeout > 0:
-        raise ValueError(f"a print job's timeout is above zero seconds, not {timeout!r}")
+    if not 0 < timeout <= LONGEST:
+        raise ValueError(f"a print job's timeout is above zero seconds, and a day at most, not {timeout!r}")
     return PrintJob(_printer(printer), kind, timeout, correlation_id, reprint_of)
 
 
@@ -177,13 +195,17 @@ class PrintJob:
         """Whether it failed after some of its bytes had left this host."""
         return self._begun.partial
 
-    @property
-    def proven(self) -> bool:
-        """Whether the printer has said that it is on paper; for a job that ended as *unknown* this may come late.
+    def wait_for_proof(self, timeout: float = 0.0) -> bool | None:
+        """Whether the printer has said that the receipt is on paper, if not in time, then now; blocks so long at most.
 
-        Late proof is heard when the printer is talked with next, on the same connection. The outcome stays.
+        For a job that has ended as *unknown*: somebody brings paper, and the rest comes out. Proof comes on the same
+        connection only; it may be heard in a later job or by the monitor too. ``None``: it comes no more. The outcome
+        stays what it was. Jobs of this printer wait meanwhile, so let it be short and call it again.
         """
-        return self._begun.proven
+        job = self._begun
+        with self._printer.turn, _guard:
+            return job.hear_proof(timeout)
+        return None
 
     def raise_for_outcome(self) -> None:
         """Raise `PrintJobFailed` unless the job was confirmed or written."""
@@ -202,11 +224,13 @@ class PrintJob:
         if self._printer.telemetry is not telemetry.current():
             self._printer.use(telemetry.current())
         kind, timeout, correlation_id, reprint_of = self._arguments
+        self._printer.jobs.add(self)  # from here on its monitor keeps out
         self._job = job = Job(self._printer, kind, timeout, correlation_id, reprint_of=reprint_of)
         self._token = context.attach(job.context)
         return job
 
     def _leave(self) -> None:
+        self._printer.jobs.discard(self)
         token, self._token = self._token, None
         if token is not None:
             context.detach(token)
@@ -232,13 +256,15 @@ class PrintJob:
             raise
         return self
 
-    def _prepare(self) -> None:
+    def _prepare(self, given_up: Callable[[], bool] = lambda: False) -> None:
         if self._prepared:
             return
-        self._prepared = True
-        trouble = self._begun.prepare()
+        trouble = self._begun.prepare(given_up)
+        if given_up():
+            raise asyncio.CancelledError
         if trouble is not None:
             raise PrintJobFailed(Outcome.FAILED, trouble.value)
+        self._prepared = True
         with _guard:  # again, for a connection that was opened meanwhile
             self._unlimit()
             self._limit()
@@ -264,7 +290,9 @@ class PrintJob:
 
     def _give_back(self) -> None:
         self._printer.unreached = None
-        self._printer.job, self._outer = self._outer, None
+        outer, self._outer = self._outer, None
+        if self._printer.job is self._job:  # else one that began later in this thread is still under way
+            self._printer.job = None if outer is None or outer.ended else outer
         with _guard:
             self._unlimit()
 
@@ -289,11 +317,12 @@ class PrintJob:
         """Call ``function`` on the printer's own thread, as part of this job; gives and raises what it does.
 
         The thread serves one call at a time, so a receipt belongs into one call. A call that is cancelled while it
-        runs goes on to its end, as a receipt half-sent helps nobody; one that has not begun is not made.
+        runs goes on to its end, as a receipt half-sent helps nobody; one that has not begun, because it waits for its
+        turn or for the printer to be ready, is not made.
         """
         job = self._begun
         asked = clock.monotonic()
-        begun = False
+        begun = given_up = False
 
         def call() -> R:
             nonlocal begun
@@ -303,7 +332,7 @@ class PrintJob:
             with self._printer.turn:
                 self._take()
                 try:
-                    self._prepare()
+                    self._prepare(lambda: given_up)
                     return function(*args, **kwargs)
                 finally:
                     self._give_back()
@@ -312,6 +341,9 @@ class PrintJob:
         future: Future[R] = self._printer.thread.submit(contextvars.copy_context().run, call)
         try:
             return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            given_up = True
+            raise
         finally:
             if future.cancelled() and not begun:
                 self._printer.waiting.add(-1)

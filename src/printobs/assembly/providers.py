@@ -62,7 +62,7 @@ _SIGNALS: Final = (
 def make(attributes: Mapping[str, AttributeValue]) -> dict[str, Any]:
     """Set the global provider of every signal that has none; gives those that were set, by signal name.
 
-    What cannot be had is logged, and the signal gets a provider without it.
+    What cannot be had is logged, and the signal gets a provider without it; none where even that cannot be made.
     """
     _choose_defaults()
     # What the deployment says wins over what the code suggests.
@@ -76,7 +76,7 @@ def make(attributes: Mapping[str, AttributeValue]) -> dict[str, Any]:
         if signal.provider() is None:
             _attempt(signal.name, functools.partial(_build, signal, resource))
         if signal.provider() is None:
-            signal.build([], resource)
+            _attempt(f"{signal.name} without an exporter", functools.partial(signal.build, [], resource))
     return {signal.name: signal.provider() for signal in missing}
 
 

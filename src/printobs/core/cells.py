@@ -15,7 +15,7 @@ from typing import Final, Generic, TypeVar
 from opentelemetry.metrics import CallbackOptions, Observation
 
 CAP: Final = 500
-_OVERFLOW: Final[Mapping[str, bool]] = {"otel.metric.overflow": True}
+OVERFLOW: Final[Mapping[str, bool]] = {"otel.metric.overflow": True}
 
 _lock = threading.Lock()
 
@@ -101,7 +101,7 @@ class Family(Generic[C]):
             return cell
         with _lock:
             if len(self._cells) >= self._cap and key not in self._cells:
-                return self._cells.setdefault((), self._make(_OVERFLOW))
+                return self._cells.setdefault((), self._make(OVERFLOW))
             return self._cells.setdefault(key, self._make(dict(attributes)))
 
     def observe(self, read: Callable[[C], int]) -> Callable[[CallbackOptions], Iterable[Observation]]:

@@ -34,6 +34,13 @@ JOB_REPRINT_OF: Final = "printer.job.reprint_of"  # spans only: the job that thi
 JOB_BYTES: Final = "printer.job.size"  # spans only
 DRIVER: Final = "printer.driver"  # spans only: the driver's class
 
+# -- attributes: health -----------------------------------------------------------------------------------------------
+PRINTER_STATE: Final = "printer.state"
+PREVIOUS_STATE: Final = "printer.state.previous"  # logs only
+QUALITY_LEVEL: Final = "quality.level"
+PREVIOUS_LEVEL: Final = "quality.level.previous"  # logs only
+QUALITY_SCORE: Final = "quality.score"  # logs only
+
 # -- attributes: a WebSocket (named as dd-trace does; no semantic convention exists) -----------------------------------
 MESSAGE_TYPE: Final = "websocket.message.type"
 MESSAGE_LENGTH: Final = "websocket.message.length"  # spans only
@@ -45,6 +52,7 @@ IO_DIRECTION: Final = "network.io.direction"
 ERROR_TYPE: Final = "error.type"
 CORRELATION_ID: Final = "correlation.id"  # spans, logs and baggage only
 CORRELATION_SOURCE: Final = "correlation.source"
+EVENT_NAME: Final = "otel.event.name"  # logs only: becomes the EventName of an OpenTelemetry log record
 
 # What every value over a bound becomes; the name the semantic conventions use for http.request.method.
 OTHER: Final = "_OTHER"
@@ -111,6 +119,32 @@ class JobError(StrEnum):
     OTHER = OTHER
 
 
+class State(StrEnum):
+    """How a printer is, of what it has told or failed to tell; the worst that is known."""
+
+    READY = "ready"
+    PAPER_NEAR_END = "paper_near_end"  # it prints
+    PAPER_END = "paper_end"
+    COVER_OPEN = "cover_open"
+    CUTTER = "cutter"
+    MECHANICAL = "mechanical"
+    UNRECOVERABLE = "unrecoverable"
+    RECOVERABLE = "recoverable"  # an error that goes by itself: a hot print head, mostly
+    OFFLINE = "offline"  # for no cause that it names
+    UNREACHABLE = "unreachable"  # no connection to it can be had
+    UNKNOWN = "unknown"  # it does not answer, or nobody has asked for a while
+
+
+class Level(StrEnum):
+    """What a quality score is called: excellent from 90, good from 75, fair from 50, poor below."""
+
+    EXCELLENT = "excellent"
+    GOOD = "good"
+    FAIR = "fair"
+    POOR = "poor"
+    UNKNOWN = "unknown"  # nothing was observed for a while
+
+
 class Direction(StrEnum):
     """Values of ``network.io.direction`` (OpenTelemetry semantic conventions, network)."""
 
@@ -140,6 +174,8 @@ class Kind(StrEnum):
     HISTOGRAM = "histogram"
     CELLS = "observable counter"
     UP_DOWN_CELLS = "observable up-down counter"
+    STATES = "observable up-down counter, 1 or 0"
+    GAUGE = "observable gauge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +194,8 @@ class Instrument:
 _JOB_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 _CONNECTION_SECONDS = (1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 604800.0)
 _PING_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
+# The check has a second.
+_CHECK_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _WHERE = (BRANCH, PRINTER)
 
 PRINTER_JOBS = Instrument(
@@ -197,6 +235,36 @@ PRINTER_CONNECTION_ATTEMPTS = Instrument(
     "{attempt}",
     "Attempts to open a connection to a printer; error.type on those that failed.",
     (*_WHERE, ERROR_TYPE),
+)
+# After OpenTelemetry's hw.status.
+PRINTER_STATUS = Instrument(
+    "printer.status",
+    Kind.STATES,
+    "{printer}",
+    "1 for the state that a registered printer is in, 0 for the others.",
+    (*_WHERE, PRINTER_STATE),
+)
+PRINTER_QUALITY_SCORE = Instrument(
+    "printer.quality.score",
+    Kind.GAUGE,
+    "{score}",
+    "0 to 100: how well a registered printer worked over the last five minutes; no series where nothing was observed.",
+    _WHERE,
+)
+PRINTER_QUALITY_LEVEL = Instrument(
+    "printer.quality.level",
+    Kind.STATES,
+    "{printer}",
+    "1 for the level that a registered printer's quality score is in, 0 for the others.",
+    (*_WHERE, QUALITY_LEVEL),
+)
+PRINTER_CHECK_DURATION = Instrument(
+    "printer.check.duration",
+    Kind.HISTOGRAM,
+    "s",
+    "Time that a check took to learn how a printer is; error.type where it was not ready.",
+    (*_WHERE, ERROR_TYPE),
+    _CHECK_SECONDS,
 )
 
 
@@ -290,6 +358,10 @@ INSTRUMENTS: Final[tuple[Instrument, ...]] = (
     PRINTER_IO,
     PRINTER_QUEUE_LENGTH,
     PRINTER_CONNECTION_ATTEMPTS,
+    PRINTER_STATUS,
+    PRINTER_QUALITY_SCORE,
+    PRINTER_QUALITY_LEVEL,
+    PRINTER_CHECK_DURATION,
     *(
         instrument
         for side in (WEBSOCKET_SERVER, WEBSOCKET_CLIENT)
@@ -319,3 +391,7 @@ SPAN_WRITE: Final = "printer write"
 SPAN_CONFIRM: Final = "printer confirm"
 SPAN_MESSAGE: Final = "websocket message"
 SPAN_HANDSHAKE: Final = "websocket handshake"
+
+# -- log events -------------------------------------------------------------------------------------------------------
+EVENT_STATE_CHANGED: Final = "printer.state.changed"
+EVENT_QUALITY_CHANGED: Final = "printer.quality.changed"

@@ -18,6 +18,7 @@ from opentelemetry.trace import Tracer, TracerProvider
 from printobs.core import conventions
 from printobs.core.cells import Cell, Family, PairCell
 from printobs.core.conventions import Instrument, Kind
+from printobs.core.readings import Readings
 
 VERSION: Final = version("printobs")
 
@@ -55,8 +56,12 @@ class Instruments:
         """The cells of a pair, named by its counting half."""
         return self._made[count.name]  # type: ignore[no-any-return]
 
+    def readings(self, instrument: Instrument) -> Readings:
+        """What is read anew at each collection: states and gauges."""
+        return self._made[instrument.name]  # type: ignore[no-any-return]
 
-def _make(meter: Meter, instrument: Instrument) -> Counter | Histogram | Family[Cell]:
+
+def _make(meter: Meter, instrument: Instrument) -> Counter | Histogram | Family[Cell] | Readings:
     name, unit, description = instrument.name, instrument.unit, instrument.description
     if instrument.kind is Kind.COUNTER:
         return meter.create_counter(name, unit, description)
@@ -64,6 +69,14 @@ def _make(meter: Meter, instrument: Instrument) -> Counter | Histogram | Family[
         return meter.create_histogram(
             name, unit, description, explicit_bucket_boundaries_advisory=list(instrument.buckets)
         )
+    if instrument.kind is Kind.STATES:
+        states = Readings(sum)
+        meter.create_observable_up_down_counter(name, [states.observe], unit, description)
+        return states
+    if instrument.kind is Kind.GAUGE:
+        values = Readings(min)
+        meter.create_observable_gauge(name, [values.observe], unit, description)
+        return values
     cells = Family(Cell)
     callbacks = [cells.observe(Cell.value)]
     if instrument.kind is Kind.CELLS:

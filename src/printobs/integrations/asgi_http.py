@@ -129,8 +129,9 @@ class _Request:
             self.failure = error
             with _guard:
                 span = trace.get_current_span()
-                span.set_attribute(ERROR_TYPE, error_type(error))
-                span.set_status(StatusCode.ERROR)
+                if span.is_recording():  # not any more where a background task raised: the response was whole
+                    span.set_attribute(ERROR_TYPE, error_type(error))
+                    span.set_status(StatusCode.ERROR)
         finally:
             context.attach(before)
 

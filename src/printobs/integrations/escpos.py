@@ -22,7 +22,8 @@ from printobs.core.conventions import ERROR_TYPE, JobError, Stage
 from printobs.core.guard import Guard
 from printobs.core.telemetry import Telemetry
 from printobs.integrations.escpos_channels import channel, limit
-from printobs.signals import job_errors, passive, printers
+from printobs.integrations.escpos_visits import visit
+from printobs.signals import job_errors, monitor, passive, printers
 from printobs.signals.conversation import Channel
 from printobs.signals.printers import Printer
 from printobs.signals.transport import watched_read, watched_write
@@ -67,6 +68,7 @@ def uninstrument() -> None:
             delattr(cls, name)
         else:
             setattr(cls, name, theirs)
+    monitor.stop_all()
     passive.finish_all()
 
 
@@ -82,6 +84,7 @@ def _know(target: Any) -> Printer:
     printer = printers.know(target, _name(target), _device)
     printer.close = _close
     printer.limit = limit
+    printer.visit = visit
     # What is rendered into memory is replayed elsewhere.
     printer.silent = any(cls.__name__ == "Dummy" for cls in type(target).__mro__)
     if not printer.silent:
@@ -187,6 +190,8 @@ def _watched_open(original: Function) -> Function:
     @functools.wraps(original)
     def open(self: Any, *args: Any, **kwargs: Any) -> Any:
         printer = _find(self)
+        if printer is not None and printer.monitor is not None:
+            printer.monitor.give_way()
         if printer is None or printer.opening:
             return original(self, *args, **kwargs)
         unreached, printer.unreached = printer.unreached, None
@@ -224,6 +229,8 @@ def _watched_close(original: Function) -> Function:
     @functools.wraps(original)
     def close(self: Any, *args: Any, **kwargs: Any) -> Any:
         printer = printers.known.get(id(self))
+        if printer is not None and printer.monitor is not None:
+            printer.monitor.give_way()
         if printer is not None and printer.job is not None and not printer.opening:
             with _guard:
                 if sys._getframe(1).f_code.co_name == "__del__":

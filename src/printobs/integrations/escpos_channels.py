@@ -13,6 +13,7 @@ from typing import Any, Final
 from printobs.signals import acknowledgement
 from printobs.signals.conversation import Channel
 
+_PACKET: Final = 512  # bytes: the largest of USB 2; a smaller buffer would overflow
 _LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 
 
@@ -102,11 +103,14 @@ class _Usb:
         self._in, self._out = target.in_ep, target.out_ep
 
     def write(self, data: bytes, timeout: float) -> None:
-        self._device.write(self._out, data, max(1, int(timeout * 1000)))
+        until = time.monotonic() + timeout
+        while data:  # a transfer that timed out half-way says how much the printer has taken
+            taken = self._device.write(self._out, data, max(1, int((until - time.monotonic()) * 1000)))
+            data = data[taken:]
 
     def read(self, timeout: float) -> bytes:
         try:
-            return bytes(self._device.read(self._in, 64, max(1, int(timeout * 1000))))
+            return bytes(self._device.read(self._in, _PACKET, max(1, int(timeout * 1000))))
         except OSError as error:
             if type(error).__name__ == "USBTimeoutError":
                 return b""

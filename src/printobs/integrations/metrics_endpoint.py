@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from opentelemetry import context, metrics, trace
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
@@ -43,7 +44,10 @@ class _Metrics:
         provider.add_metric_reader(PrometheusMetricReader(registry=self._registry))
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except Exception:  # it takes the header's parameters for numbers
+            encode, content_type = choose_encoder("")
         # A span that is current would become the exemplar of every observed point.
         token = context.attach(trace.set_span_in_context(trace.INVALID_SPAN))
         try:
@@ -70,6 +74,8 @@ def metrics_app(
 
     Make it once, after `configure`: a provider that is not the SDK's raises RuntimeError, bad arguments ValueError.
     """
+    if not audience or not scope:
+        raise ValueError("audience and scope must not be empty: without them tokens for other services would do")
     if (secret is None) == (public_key is None):
         raise ValueError("give either secret (HS256) or public_key (RS256): the endpoint is never open")
     if secret is not None and len(secret.encode()) < _MIN_SECRET:
@@ -77,8 +83,8 @@ def metrics_app(
     provider = metrics.get_meter_provider() if meter_provider is None else meter_provider
     if not isinstance(provider, MeterProvider):
         raise RuntimeError("no metrics are kept yet: call printobs.configure() first, or pass the SDK's meter_provider")
-    key, algorithm = (secret, "HS256") if secret is not None else (public_key, "RS256")
-    assert key is not None
+    algorithm = "HS256" if public_key is None else "RS256"
+    key = _key(algorithm, secret or public_key or "")
     kept = _Metrics(provider)
 
     def authorize(headers: dict[bytes, bytes]) -> None:
@@ -111,6 +117,16 @@ def metrics_app(
         await _respond(request, send, 200, body, [(b"content-type", content_type.encode())])
 
     return app
+
+
+def _key(algorithm: str, given: str) -> Any:
+    try:
+        key = jwt.get_algorithm_by_name(algorithm).prepare_key(given)
+    except (jwt.PyJWTError, ValueError, TypeError) as error:
+        raise ValueError(f"this is no key for {algorithm}: {error}") from None
+    if algorithm == "RS256" and not isinstance(key, RSAPublicKey):
+        raise ValueError("public_key is the public half of an RSA key, in PEM: this is the private one")
+    return key
 
 
 def metrics_route(path: str = "/api/v1/metrics", **arguments: Any) -> Route:

@@ -38,9 +38,15 @@ _FIRST_FILLING: Final = 256  # bytes
 _GAP: Final = 65_536  # as much as a command with two length bytes may still be waiting for
 
 # Letters that no status byte looks like.
-LETTERS: Final = b"ABCDEFGHIJKLMNOabcdefghijklmno"
+_LETTERS: Final = b"ABCDEFGHIJKLMNOabcdefghijklmno"
+_chance: Final = random.SystemRandom()  # an application that seeds its own would draw the same nonce again
 _MAX_UNREAD: Final = 4096
 _MAX_PROVEN: Final = 256
+
+
+def nonce() -> bytes:
+    """Four random letters, to know a process ID response by."""
+    return bytes(_chance.choices(_LETTERS, k=4))
 
 
 class Channel(Protocol):
@@ -63,7 +69,11 @@ class Channel(Protocol):
 
 
 class Unreachable(Exception):  # noqa: N818 - reads as what is the matter
-    """The driver could not connect; what it raised is kept, for who writes first."""
+    """The driver could not connect: its cause is what that raised."""
+
+
+class Missing(ConnectionResetError):  # noqa: N818 - reads as what is the matter
+    """An earlier answer has not come: the next ones would be taken for it."""
 
 
 class Habits:
@@ -127,15 +137,14 @@ class Conversation:
     def status(self, deadline: float) -> PrinterState | None:
         """Ask DLE EOT 1 to 4; ``None`` where not all was answered in time.
 
-        Raises OSError for a dead connection, and for one on which an earlier answer is still missing: the next ones
-        would be taken for it.
+        Raises OSError for a dead connection, and `Missing` where an earlier answer is owed.
         """
         deadline = min(deadline, clock.monotonic() + (ANSWER if self._habits.real_time else HASTE))
         self.hear()
         if self._replies.ledger.real_time:
             self._listen(deadline, lambda _: not self._replies.ledger.real_time)
             if self._replies.ledger.real_time:
-                raise ConnectionResetError("the printer owes an answer that does not come")
+                raise Missing("the printer owes an answer that does not come")
         self._ask_status(deadline)
         self._listen(deadline, lambda _: not self._replies.ledger.real_time)
         self._habits.real_time = not self._replies.ledger.real_time
@@ -186,6 +195,20 @@ class Conversation:
     def proven(self, asked: Asked) -> bool:
         """Whether what was asked for has come."""
         return asked.process in self._proven and (asked.entry is None or asked.entry in self._proven)
+
+    def hear_proof(self, asked: Asked, deadline: float) -> bool | None:
+        """Wait for proof that did not come in time: whether it has come; ``None`` where it comes no more."""
+        try:
+            self._listen(deadline, lambda _: self.proven(asked) or not self._awaited(asked))
+        except OSError:
+            return None
+        if self.proven(asked):
+            return True
+        return False if self._awaited(asked) else None
+
+    def _awaited(self, asked: Asked) -> bool:
+        owed = self._replies.ledger.owed
+        return all(each in self._proven or each in owed for each in (asked.process, asked.entry) if each is not None)
 
     def processed(self, deadline: float) -> bool:
         """Ask GS r 1, and whether that came: everything before has been developed, which is not yet printed.
@@ -259,7 +282,7 @@ class Conversation:
 
     def _process(self, deadline: float) -> Process:
         owed = self._replies.ledger.owed
-        while (question := Process(bytes(random.choices(LETTERS, k=4)))) in owed or question in self._proven:
+        while (question := Process(nonce())) in owed or question in self._proven:
             pass  # never the nonce of another
         self._ask(question, deadline)
         return question

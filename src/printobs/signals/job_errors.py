@@ -15,15 +15,17 @@ _NOT_FOUND: Final = frozenset({errno.ENOENT, errno.ENODEV, errno.ENXIO})
 def classify(error: BaseException, stage: Stage) -> JobError:
     """The ``error.type`` of what was raised in ``stage``; the first cause in the chain that says something counts."""
     seen: set[int] = set()
+    absent = False
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
         found = _of(cause, stage)
         if found is not None:
             return found
+        absent = absent or type(cause).__name__ == "DeviceNotFoundError"
         # python-escpos raises its own errors while it handles the socket's.
         cause = cause.__cause__ or cause.__context__
-    return JobError.NOT_FOUND if type(error).__name__ == "DeviceNotFoundError" else JobError.OTHER
+    return JobError.NOT_FOUND if absent else JobError.OTHER
 
 
 def _of(error: BaseException, stage: Stage) -> JobError | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import context, trace
@@ -65,6 +66,7 @@ class Job:
         "_cut_at",
         "_ended",
         "_ending",
+        "_examined",
         "_failure",
         "_incomplete",
         "_parts",
@@ -72,6 +74,7 @@ class Job:
         "_reprint_of",
         "_span",
         "_started",
+        "_unready",
         "_window",
         "after_failure",
         "correlation_id",
@@ -120,6 +123,8 @@ class Job:
         self._incomplete = False
         self._queued = 0.0
         self.evidence: Evidence | None = None
+        self._examined = 0  # the bytes that `evidence` is for
+        self._unready = False  # the failure was a printer that was not ready: mended when it is
         self._asked: Asked | None = None
         self._conversation: Conversation | None = None
         self._cut_at = 0
@@ -169,6 +174,11 @@ class Job:
         """The context whose work belongs to this job."""
         return self._context
 
+    @property
+    def ended(self) -> bool:
+        """Whether its outcome is settled, or about to be."""
+        return self._ended
+
     # -- what happens meanwhile, told by the transport ---------------------------------------------------------------
 
     def waited(self, seconds: float) -> None:
@@ -201,23 +211,38 @@ class Job:
 
     # -- before the first byte --------------------------------------------------------------------------------------
 
-    def prepare(self) -> JobError | None:
-        """Open the connection and wait until the printer is ready; why it is not, by the time-out."""
-        trouble = proof.ready(self.printer, self.deadline, afresh=self._reprint_of is not None)
-        if trouble is not None:
-            self._failure = trouble
+    def prepare(self, given_up: Callable[[], bool]) -> JobError | None:
+        """Open the connection and wait until the printer is ready; why it is not, by the time-out.
+
+        Waiting ends early once it is ``given_up``, and then says nothing of how the job ends.
+        """
+        afresh = self._reprint_of is not None
+        trouble = proof.ready(self.printer, self.deadline, afresh=afresh, given_up=given_up)
+        if not given_up():
+            if trouble is not None:
+                self._failure = trouble
+            elif self._unready:
+                self._failure = None
+            self._unready = trouble is not None
         return trouble
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
     def confirm(self) -> None:
-        """Wait for proof, or until the last byte has left this host, by the deadline at most."""
-        if self._failure is not None or not self.size or self.evidence is not None:
+        """Wait for proof, or until the last byte has left this host, by the deadline at most.
+
+        A job whose connection is closed half-way is asked for then too, and rests on the weakest of what was found:
+        proof of one part is none of the others.
+        """
+        if self._failure is not None or self.size == self._examined:
             return
+        earlier, self.evidence, self._examined = self.evidence, None, self.size
         began = clock.monotonic()
         finding = self._found() or self._arrived()
         self._parts.append((Stage.CONFIRM, began, clock.monotonic(), finding.failure))
-        self.evidence, self._asked = finding.evidence, finding.asked
+        if finding.evidence is not None:
+            self.evidence = min(finding.evidence, earlier or finding.evidence, key=_STRENGTH.index)
+        self._asked = finding.asked if earlier in (None, Evidence.PROCESS_ID) else None
         if finding.failure is not None:
             self._failure = finding.failure
             self.after_failure = True  # all was written: whether it came out is in doubt
@@ -240,12 +265,20 @@ class Job:
     def _ends_with_cut(self) -> bool:
         return cuts(self.message) or 0 < self._cut_at == self.size
 
-    @property
-    def proven(self) -> bool:
-        """Whether proof has come: in time, or late, on a connection that has been listened to since."""
+    def hear_proof(self, timeout: float) -> bool | None:
+        """Wait for proof that did not come in time; ``None`` where it comes no more. Blocks the printer's turn."""
+        if self.size != self._examined:
+            return None
         if self.evidence is Evidence.PROCESS_ID:
             return True
-        return self._asked is not None and self._conversation is not None and self._conversation.proven(self._asked)
+        asked, conversation = self._asked, self._conversation
+        if asked is None or conversation is None:
+            return None
+        if conversation.proven(asked):  # heard in another job, or by the monitor
+            return True
+        if self.printer.conversation is not conversation:
+            return None
+        return conversation.hear_proof(asked, clock.monotonic() + timeout)
 
     def end(self, error: BaseException | None = None) -> None:
         """Settle the outcome and record it; twice is once; never raises."""
@@ -255,6 +288,7 @@ class Job:
             self._ended = True
         with _guard:
             self._settle(error)
+        self.printer.health.ended(self.outcome, self.error_type)
         with _guard:
             self._record()
         self.message = b""
@@ -322,6 +356,7 @@ class Job:
         span.end(clock.wall_ns(over))
 
 
+_STRENGTH: Final = (Evidence.SENT, Evidence.PROCESSED, Evidence.PROCESS_ID)  # the weakest first
 _WELL: Final = (Outcome.WRITTEN, Outcome.CONFIRMED)
 _NAMES: Final = {
     Stage.CONNECT: conventions.SPAN_CONNECT,

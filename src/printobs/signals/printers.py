@@ -8,17 +8,33 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from printobs.core import conventions, telemetry
 from printobs.core.attributes import Bounded, clean
 from printobs.core.conventions import BRANCH, PRINTER
 from printobs.core.telemetry import Telemetry
+from printobs.signals import printer_health
 from printobs.signals.conversation import ANSWER, Channel, Conversation, Habits, Unreachable
 from printobs.signals.jobs import Job
+from printobs.signals.printer_health import PrinterHealth
+from printobs.signals.turn import Turn
+
+if TYPE_CHECKING:
+    from printobs.signals.monitor import Monitor
 
 _names: Final = Bounded(500)
 _branches: Final = Bounded(500)
+_thread_lock = threading.Lock()  # its monitor and its jobs may want the thread at once
+
+
+def _renew_lock() -> None:
+    global _thread_lock
+    _thread_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class Printer:
@@ -34,12 +50,18 @@ class Printer:
         self.registered = False
         self.proof = ""  # how it proves that it has printed, as registered
         self.habits = Habits()
-        self.unreached: Exception | None = None  # why it could not be reached; whoever writes next is told
+        self.unreached: BaseException | None = None  # why it could not be reached; whoever writes next is told
         # Opens its connection; gives its channel where it has two directions.
         self.reach: Callable[[Any], Channel | None] = lambda _: None
         self.close: Callable[[Any], object] = lambda _: None  # where its connection can be made anew
         # Bounds its calls to so many seconds; gives what undoes that.
         self.limit: Callable[[Any, float], Callable[[], None]] = lambda *_: _unlimited
+        # Makes it ready to be opened for a question; gives what closes it again, None where that must not be.
+        # Without it, whether its connection is open is its own matter.
+        self.visit: Callable[[Any], Callable[[], None] | None] | None = None
+        self.health = PrinterHealth(self.attributes)
+        self.monitor: Monitor | None = None
+        self.jobs: weakref.WeakSet[object] = weakref.WeakSet()  # the explicit ones, waiting or under way
         self._conversation: tuple[object, Conversation] | None = None
         self.job: Job | None = None
         self.inside = 0  # the thread that is inside a write: a driver's write may call its base class's
@@ -47,7 +69,7 @@ class Printer:
         self.armed_at = 0.0  # when settings came that may belong to the next job
         self.silent = False  # jobs are not found in it by themselves
         self.opening = False
-        self.turn = threading.RLock()
+        self.turn = Turn()
         self._target: Callable[[], object]
         try:
             self._target = weakref.ref(target, functools.partial(_forget, id(target)))
@@ -65,6 +87,8 @@ class Printer:
         self.sent = io.cell({**self.attributes, conventions.IO_DIRECTION: conventions.Direction.TRANSMIT.value})
         self.received = io.cell({**self.attributes, conventions.IO_DIRECTION: conventions.Direction.RECEIVE.value})
         self.waiting = bound.instruments.cells(conventions.PRINTER_QUEUE_LENGTH).cell(self.attributes)
+        if self.registered:
+            self.health.use(bound)
 
     def limited(self, seconds: float) -> Callable[[], None]:
         """Let none of its calls last longer than ``seconds``; gives what undoes that."""
@@ -90,7 +114,6 @@ class Printer:
         try:
             channel = self.reach(target)
         except Exception as error:
-            self.unreached = error
             raise Unreachable from error
         device = self.device() or target
         if channel is None:
@@ -112,10 +135,25 @@ class Printer:
             return None
         return self._conversation[1]
 
+    def visited(self) -> Callable[[], None] | None:
+        """Make it ready to be opened for a question; gives what closes it again, ``None`` where that must not be."""
+        target = self._target()
+        if target is None or self.visit is None:
+            return None
+        self._conversation = None
+        return self.visit(target)
+
+    def drained(self, timeout: float) -> None:
+        """End the conversation on a connection that is to be closed now."""
+        conversation, self._conversation = self._conversation, None
+        if conversation is not None:
+            conversation[1].drain(timeout)
+
     def rename(self, name: str, branch: str) -> None:
         """Give it the labels that its user has chosen."""
         self.attributes = {PRINTER: _names(name), **({BRANCH: _branches(branch)} if branch else {})}
         self.registered = True
+        self.health = printer_health.shared(self.attributes)
         self.use(telemetry.current())
 
     def device(self) -> object:
@@ -126,13 +164,18 @@ class Printer:
     @property
     def thread(self) -> ThreadPoolExecutor:
         """The printer's own thread, made when it is first used (anew in a forked child)."""
-        if self._executor is None or self._process != os.getpid():
-            self._process = os.getpid()
-            self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"printer {self.attributes[PRINTER]}")
-        return self._executor
+        with _thread_lock:
+            if self._executor is None or self._process != os.getpid():
+                self._process = os.getpid()
+                self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"printer {self.attributes[PRINTER]}")
+            return self._executor
 
     def forgotten(self) -> None:
-        """Its target is gone."""
+        """Its target is gone. May run inside any lock, and takes none of ours."""
+        if self.monitor is not None:
+            self.monitor.stop()
+            self.monitor = None
+        self.health = PrinterHealth(self.attributes)  # that of its labels has no series without it
         if self._executor is not None:
             self._executor.shutdown(wait=False)
 

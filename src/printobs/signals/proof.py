@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from printobs.core import clock
 from printobs.core.conventions import Evidence, JobError, Stage, Window
 from printobs.core.guard import swallow
 from printobs.signals import job_errors
-from printobs.signals.conversation import Asked, Conversation, Unreachable
+from printobs.signals.conversation import Asked, Conversation, Missing, Unreachable
 
 if TYPE_CHECKING:
     from printobs.signals.printers import Printer
@@ -23,8 +24,8 @@ GLANCE: Final = 0.25  # seconds between two questions to a printer that is not r
 _FOR_PRINTING: Final = 5.0
 
 
-def ready(printer: Printer, deadline: float, *, afresh: bool = False) -> JobError | None:
-    """Wait until ``printer`` can take a receipt; why it cannot, where that lasts too long.
+def ready(printer: Printer, deadline: float, *, afresh: bool, given_up: Callable[[], bool]) -> JobError | None:
+    """Wait until ``printer`` can take a receipt; why it cannot, where that lasts too long or is ``given_up``.
 
     One that is out of paper prints hours later what it is sent, so that it gets nothing. One that does not answer is
     taken for ready: a question must never keep a receipt from being printed. A connection that is dead, or on which
@@ -33,24 +34,27 @@ def ready(printer: Printer, deadline: float, *, afresh: bool = False) -> JobErro
     """
     until = deadline - min(_FOR_PRINTING, (deadline - clock.monotonic()) / 3)
     renewed, trouble = afresh, None
+    was_open = printer.device() is not None
     try:
         conversation = printer.converse()
-        if afresh and conversation is not None:
+        if afresh and was_open and conversation is not None:
             conversation = printer.converse(renew=conversation, abort=True)
         while conversation is not None:
             try:
                 trouble = _trouble(printer, conversation, deadline, trouble, renewed=renewed)
-            except OSError:
+            except OSError as error:
                 if renewed:
                     return trouble
                 renewed = True
+                if not isinstance(error, Missing):
+                    printer.health.lost()
                 conversation = printer.converse(renew=conversation)
                 continue
-            if trouble is None or clock.monotonic() >= until:
+            if trouble is None or given_up() or clock.monotonic() >= until:
                 return trouble
             time.sleep(max(0.0, min(GLANCE, until - clock.monotonic())))
-    except Unreachable:
-        pass
+    except Unreachable as error:
+        printer.unreached = error.__cause__
     except Exception as error:
         swallow("asking a printer whether it is ready", error)
     return None
@@ -66,9 +70,11 @@ def _trouble(
     # A printer that has just been silent is not asked again on its new connection: what comes late there would be
     # taken for the answer to what the application asks itself.
     if not renewed or conversation.answers:
+        asked = clock.monotonic()
         state = conversation.status(deadline)
+        printer.health.asked(state, clock.monotonic() - asked)
         if state is None and not renewed:
-            raise ConnectionResetError("an answer is missing")
+            raise Missing("an answer is missing")
         trouble = before if state is None else state.trouble
     if trouble is None and printer.proof == PROCESS_ID:
         conversation.enter(deadline)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from _thread import get_ident
 from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
-from printobs.core.guard import Guard
+from printobs.core.guard import Guard, swallow
 from printobs.signals.conversation import REQUESTS
 
 if TYPE_CHECKING:
     from printobs.signals.printers import Printer
 
-_guard: Final = Guard("watching a printer's bytes")
+_DOING: Final = "watching a printer's bytes"
+_guard: Final = Guard(_DOING)
 
 _READ: Final = 16  # bytes that python-escpos's drivers read at once
 
@@ -41,8 +43,39 @@ def watched_write(
 
     Without an explicit job, ``before``, ``after`` and ``failed`` are told, so that one may be found.
     """
+    message, only = _message(original)
+    if only:
+        return functools.wraps(original)(_watched_write(original, find, before, after, failed))
 
     @functools.wraps(original)
+    def write(self: Any, *args: Any, **kwargs: Any) -> Any:
+        def call(target: Any, _: Any) -> Any:
+            return original(target, *args, **kwargs)
+
+        if not args and message not in kwargs:
+            return original(self, *args, **kwargs)  # which raises
+        return _watched_write(call, find, before, after, failed)(self, args[0] if args else kwargs[message])
+
+    return write
+
+
+def _message(original: Callable[..., Any]) -> tuple[str, bool]:
+    """What ``original`` calls its data, and whether that is ``msg``, as in python-escpos, and all that it takes."""
+    parameters = [*inspect.signature(original).parameters.values()][1:]
+    only = [(each.name, each.kind, each.default) for each in parameters] == [
+        ("msg", inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty)
+    ]
+    return parameters[0].name if parameters else "", only
+
+
+def _watched_write(
+    original: Callable[[Any, Any], Any],
+    find: Callable[[object], Printer | None],
+    before: Callable[[Printer, Any], None],
+    after: Callable[[Printer, Any], None],
+    failed: Callable[[Printer, Any, BaseException], None],
+) -> Callable[[Any, Any], Any]:
+    # On the hot path: an exact signature, since *args cost as much again as all the rest.
     def write(self: Any, msg: Any) -> Any:
         printer = find(self)
         if printer is None:
@@ -55,6 +88,8 @@ def watched_write(
         if job is None or job.passive:
             if printer.conversation is not None:
                 printer.conversation.in_step = False
+            if printer.monitor is not None:
+                printer.monitor.give_way()
             before(printer, msg)
             job = printer.job
         began = perf_counter()
@@ -70,29 +105,32 @@ def watched_write(
             printer.connecting = 0.0
             raise
         printer.inside = 0
-        if len(msg) <= 3 and bytes(msg) in REQUESTS:
-            with _guard:
-                if printer.conversation is not None:
-                    printer.conversation.overheard(bytes(msg))
-        if job is None:
-            printer.connecting = 0.0
-            with _guard:
-                printer.sent.add(len(msg))
-            return result
-        over = perf_counter()
-        opening = printer.connecting
-        if opening:
-            printer.connecting = 0.0
-            began += opening
-        if not job.size:
-            job.first = began
-        job.size += len(msg)
-        job.writing += over - began
-        job.last = over
-        job.message = msg
-        job.after_failure = True
-        if job.passive:
-            after(printer, msg)
+        try:
+            size = len(msg)
+            if size <= 3 and bytes(msg) in REQUESTS and printer.conversation is not None:
+                printer.conversation.overheard(bytes(msg))
+            if job is None:
+                printer.connecting = 0.0
+                printer.sent.add(size)
+                return result
+            over = perf_counter()
+            opening = printer.connecting
+            if opening:
+                printer.connecting = 0.0
+                began += opening
+            if not job.size:
+                job.first = began
+            job.size += size
+            job.writing += over - began
+            job.last = over
+            job.message = msg
+            job.after_failure = True
+            if job.passive:
+                after(printer, msg)
+        except Exception as error:  # a driver of the application's own may take what has no bytes
+            if job is not None:
+                job.after_failure = True
+            swallow(_DOING, error)
         return result
 
     return write
@@ -106,6 +144,8 @@ def watched_read(original: Callable[..., Any], find: Callable[[object], Printer 
         printer = conversation = None
         with _guard:
             printer = find(self)
+            if printer is not None and printer.monitor is not None:
+                printer.monitor.give_way()
             conversation = None if printer is None else printer.conversation
             if conversation is not None and conversation.unread:
                 # It came while we listened, and is the application's.
@@ -137,11 +177,13 @@ def watch_class(cls: type, find: Callable[[object], Printer | None]) -> None:
         ("read", lambda theirs: watched_read(theirs, find)),
     )
     for name, make in makers:
-        owner = next(base for base in cls.__mro__ if name in vars(base))
-        theirs = vars(owner)[name]
+        owner = next((base for base in cls.__mro__ if name in vars(base)), cls)
+        theirs = vars(owner).get(name)
         if any(ours is theirs for _, _, _, ours in _classes):
             continue
         try:
+            if not inspect.isfunction(theirs) or inspect.iscoroutinefunction(theirs):
+                raise TypeError("it is no method of the class that returns when it is done")
             ours = make(theirs)
             setattr(owner, name, ours)
         except (TypeError, AttributeError) as error:

@@ -14,7 +14,11 @@ if not TYPE_CHECKING:  # The printer needs the standard library only, the sink o
 
     def __getattr__(name: str) -> Any:
         if name == "OtlpSink":
-            from printobs.testing.otlp_sink import OtlpSink
-
+            try:
+                from printobs.testing.otlp_sink import OtlpSink
+            except ModuleNotFoundError as error:
+                raise ImportError(
+                    f"{__name__}.{name} needs {error.name!r}: install printobs[testing]", name=error.name
+                ) from error
             return OtlpSink
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
