@@ -56,7 +56,7 @@ def test_the_paper_tells_a_whole_receipt_from_a_torn_one_and_a_marked_copy_from_
     read = paper.Paper()
     read.read([paper.Receipt(whole[:2], False, b""), paper.Receipt(whole, False, b"")], slips)
     assert read.of(7) == paper.Copies(2, 0)
-    other = paper.whole(paper.receipt(8, random.Random(2)))
+    other = paper.whole({"receipt": paper.receipt(8, random.Random(2))})
     read = paper.Paper()
     read.read([paper.Receipt(other[:2] + whole, True, b"")], slips)
     assert (read.of(7), read.of(8)) == (paper.Copies(1, 1), paper.Copies(1, 0))
