@@ -17,7 +17,7 @@ def main() -> int:
     parser = argparse.ArgumentParser("python -m tests.ledger")
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--lanes", type=int, default=8, help="how many at a time, each on a service of its own")
+    parser.add_argument("--lanes", type=int, default=6, help="how many at a time, each on a service of its own")
     parser.add_argument("--minutes", type=float, help="begin no run after so many")
     parser.add_argument("--least", type=int, default=0, help="how often each fault must have struck at each row")
     parser.add_argument("--keep-going", action="store_true", help="after a broken promise too")
