@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
-from escpos.escpos import EscposIO
+from escpos.escpos import Escpos, EscposIO
 from escpos.printer import Dummy, Network
 
+import printobs
 from printobs.assembly.printing import PrintJob, PrintJobFailed, print_job, register
 from printobs.core.conventions import Outcome
 from printobs.integrations import escpos
@@ -413,3 +414,25 @@ def test_a_found_job_that_cannot_be_written_has_failed(sdk: Sdk) -> None:
         Network("127.0.0.1", free_port(), timeout=1).text("lost")
     assert jobs(sdk) == ["failed"]
     assert sdk.value("printer.jobs", error__type="connect_refused") == 1
+
+
+def test_a_driver_of_the_applications_own_needs_no_device_and_nothing_to_open(sdk: Sdk) -> None:
+    class Bare(Escpos):
+        sent = b""
+
+        def _raw(self, msg: bytes) -> None:
+            self.sent += msg
+
+    class Opening(Bare):
+        def open(self) -> None:
+            self.wire = object()
+
+    for kind, attempts in ((Bare, 0), (Opening, 1)):
+        printer = register(kind(), name=kind.__name__)
+        for _ in range(2):
+            with print_job(printer) as job:
+                ticket(printer)
+            assert (job.outcome, job.error_type) == ("written", None)
+        assert sdk.value("printer.connection.attempts", printer__name=kind.__name__) == attempts
+        assert sdk.value("printer.connection.attempts", error__type="not_found") == 0
+        assert printobs.health(printer).state != "unreachable"

@@ -97,8 +97,11 @@ def _device(target: Any) -> object:
 
 
 def _reach(target: Any) -> Channel | None:
-    if getattr(target, "_device", False) is None:  # after a failed attempt the driver does not try again
-        target._device = False
+    if inspect.unwrap(type(target).open) is inspect.unwrap(Escpos.open):
+        return None  # it has nothing to open
+    printer = printers.known.get(id(target))
+    if printer is not None and printer.refused and target._device is None:
+        target._device = False  # after a failed attempt the driver would not try again
     unopened = getattr(target, "_device", None) is False
     try:
         device = target.device  # opens it, as the first write would
@@ -208,7 +211,9 @@ def _watched_open(original: Function) -> Function:
         finally:
             printer.opening = False
         with _guard:
-            _opened(printer, began, None if _device(self) is not None else JobError.NOT_FOUND)
+            # A driver of the application's own may keep its device elsewhere; python-escpos's raise unless told not to.
+            silent = not (args[0] if args else kwargs.get("raise_not_found", True))
+            _opened(printer, began, JobError.NOT_FOUND if silent and _device(self) is None else None)
         return result
 
     return open
@@ -216,6 +221,7 @@ def _watched_open(original: Function) -> Function:
 
 def _opened(printer: Printer, began: float, failure: JobError | None) -> None:
     ended = clock.monotonic()
+    printer.refused = failure is not None
     if printer.inside == get_ident():
         printer.connecting += ended - began
     failed = {} if failure is None else {ERROR_TYPE: failure.value}

@@ -50,6 +50,7 @@ class Printer:
         self.registered = False
         self.proof = ""  # how it proves that it has printed, as registered
         self.habits = Habits()
+        self.refused = False  # the last attempt to open its connection failed
         self.unreached: BaseException | None = None  # why it could not be reached; whoever writes next is told
         # Opens its connection; gives its channel where it has two directions.
         self.reach: Callable[[Any], Channel | None] = lambda _: None
