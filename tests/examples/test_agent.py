@@ -433,11 +433,16 @@ def picture(width: int, height: int) -> dict[str, Any]:
     return {"type": "image", "png": base64.b64encode(png.getvalue()).decode()}
 
 
+@pytest.mark.parametrize("proof", [True, False])
 def test_a_receipt_is_right_on_a_printer_that_was_left_in_the_middle_of_an_image(
-    service: ScriptedService, virtual_printer: VirtualPrinter, tmp_path: Path
+    proof: bool, service: ScriptedService, virtual_printer: VirtualPrinter, tmp_path: Path
 ) -> None:
-    with running(service, at(virtual_printer), tmp_path):
+    well = "confirmed" if proof else "written"
+    with running(service, at(virtual_printer, proof=proof), tmp_path):
         link = service.joined()
+        first = job(text("first\n"), CUT)
+        link.send(first)
+        assert link.hear(wire.Done) == wire.Done(first.id, well)
         virtual_printer.reset_at(4000)
         torn = job(text("torn\n"), picture(512, 300), CUT)
         link.send(torn)
@@ -446,7 +451,8 @@ def test_a_receipt_is_right_on_a_printer_that_was_left_in_the_middle_of_an_image
         assert done.partial is (done.outcome == "failed")
         message = job(text("whole\n"), CUT)
         link.send(message)
-        assert link.hear(wire.Done) == wire.Done(message.id, "confirmed")
+        assert link.hear(wire.Done) == wire.Done(message.id, well)
+        virtual_printer.wait_idle()
     assert virtual_printer.receipts[-1].text.strip() == "whole"
 
 

@@ -25,7 +25,6 @@ from printobs.signals.escpos_replies import (
 )
 
 ANSWER: Final = 1.0  # seconds for an answer
-HASTE: Final = 0.2  # seconds for an answer that should have been here
 PRINTING: Final = 10.0  # seconds for the slip
 CLOSING: Final = 5.0  # seconds for a printer that has been given a slip to take all of it
 BOUND: Final = 15.0  # seconds that a look takes at most
@@ -114,11 +113,8 @@ class _Examination:
             self._ask(Identity(67))
             return
         for n in (66, 67, 65, 68):
-            # Not every model knows them all. When what was asked behind it is answered, no answer to it will come.
-            name, behind = Identity(n), Buffered(1)
-            if self._ask(name, behind) is not None and self._answered(name) is None:
-                self._listen(name, until=clock.monotonic() + HASTE)
-                self._replies.ledger.forget()
+            # Not every model knows them all: the answer to what is asked behind it settles that.
+            self._ask(Identity(n), Buffered(1))
 
     def _print(self) -> None:
         diagnosis = self._diagnosis
