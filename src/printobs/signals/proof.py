@@ -98,9 +98,7 @@ def prove(conversation: Conversation, deadline: float) -> Finding:
     try:
         asked = conversation.prove(deadline)
     except OSError as error:
-        failure = job_errors.classify(error, Stage.CONFIRM)
-        timeout = failure is JobError.WRITE_TIMEOUT
-        return Finding(None, JobError.TIMEOUT if timeout else failure, Window.PRINTING)
+        return Finding(None, _broken(error), Window.PRINTING)
     except Exception as error:
         swallow("asking a printer for proof", error)
         return Finding(None, JobError.OTHER, Window.PRINTING)
@@ -119,8 +117,13 @@ def processed(conversation: Conversation, deadline: float) -> Finding | None:
         trouble = conversation.state.trouble
         return None if trouble is None else Finding(None, trouble, Window.PRINTING)
     except OSError as error:
-        failure = job_errors.classify(error, Stage.CONFIRM)
-        return Finding(None, JobError.TIMEOUT if failure is JobError.WRITE_TIMEOUT else failure, Window.ARRIVING)
+        return Finding(None, _broken(error), Window.ARRIVING)
     except Exception as error:
         swallow("asking a printer what it has processed", error)
         return None
+
+
+def _broken(error: OSError) -> JobError:
+    """Why a question could not be asked: it is not the receipt that could not be written."""
+    failure = job_errors.classify(error, Stage.CONFIRM)
+    return JobError.TIMEOUT if failure is JobError.WRITE_TIMEOUT else failure
