@@ -121,12 +121,12 @@ class Connection:
 
     async def _serve(self, websocket: ClientConnection) -> None:
         settings = self._settings
+        printers = await self._printers.claims()
         # Only now, on a connection that stands: attempts that fail must not let a journal that was put back catch up
         # with what the service knows of it.
         await asyncio.to_thread(self._journal.touch)
         session = await asyncio.to_thread(self._hands.enter)
         sequence, known = await asyncio.to_thread(self._journal.known)
-        printers = tuple(map(wire.Printer, settings.printers))
         hello = wire.Hello(settings.name, settings.branch, self._journal.identity, sequence, printers, known)
         await websocket.send(json.dumps(wire.dump(hello)))
         async with asyncio.timeout(_ANSWER):
@@ -136,6 +136,8 @@ class Connection:
         if not isinstance(answer, wire.Welcome):
             raise Invalid("type", "must be welcome or refuse")
         self._websocket = websocket
+        for refused in answer.refused:
+            logger.error("printer %s is not used: %s", refused.id, refused.why)
         _say("joined", jobs=len(known))
         for done in await asyncio.to_thread(self._journal.unsettled):
             await self._send(done)

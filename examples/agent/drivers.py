@@ -31,6 +31,9 @@ class Driver(Protocol):
     def _raw(self, msg: bytes) -> None:
         """`send`, counted as part of the job under way."""
 
+    def _read(self) -> bytes:
+        """Some of what it has answered."""
+
     def send(self, data: bytes) -> None:
         """Send all of ``data``, or raise an OSError: TimeoutError once the deadline is over."""
 

@@ -13,6 +13,7 @@ import printobs
 from examples.agent.cables import SerialPort, UsbDevice
 from examples.agent.drivers import LONGEST, Driver
 from examples.agent.hands import Dropped, Expired, Hand, Hands
+from examples.agent.identity import serial_number
 from examples.agent.journal import Journal, Unusable, Unwritable
 from examples.agent.network import Tcp
 from examples.agent.rendering import compose, recover
@@ -74,6 +75,11 @@ class Printers:
         else:
             await printer.run(hand, message)
 
+    async def claims(self) -> tuple[wire.Printer, ...]:
+        """The printers, with their serial numbers as far as they tell them."""
+        serials = await asyncio.gather(*(printer.identify() for printer in self._printers.values()))
+        return tuple(map(wire.Printer, self._printers, serials))
+
     def conditions(self) -> Iterator[wire.State]:
         """How the printers are, as far as that is known."""
         for name, printer in self._printers.items():
@@ -103,6 +109,17 @@ class _Printer:
         self._torn = driver.past if torn is None else torn  # bytes that it may still wait for
         self._size = 0  # bytes that it may wait for, should the job under way be torn
         self._whole = False  # all of them were written
+        self._serial = ""
+
+    async def identify(self) -> str:
+        """Its serial number, as it says now or has said last.
+
+        Only a printer that answers GS ( H is asked: others might print the question.
+        """
+        if self._proof and not self._turn.locked() and (self._watching is None or self._watching[0].done()):
+            async with self._turn:
+                self._serial = await self._between(lambda: serial_number(self.driver)) or self._serial
+        return self._serial
 
     async def run(self, hand: Hand, message: wire.Print) -> None:
         async with self._turn:

@@ -67,8 +67,18 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """A printer that the service sends nothing to."""
+
+    id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Welcome:
-    """The service takes the agent and its printers."""
+    """The service takes the agent and its printers, except those ``refused``: each with why, for its operator."""
+
+    refused: tuple[Refused, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +191,12 @@ def _printer(fields: Fields) -> Printer:
     return printer
 
 
+def _refused(fields: Fields) -> Refused:
+    refused = Refused(fields.text("id", 64, pattern=NAME), fields.text("why", 500))
+    fields.end()
+    return refused
+
+
 def _known(fields: Fields) -> Known:
     known = Known(fields.text("id", 32, pattern=ID), fields.choice("state", ("started", "done")))
     fields.end()
@@ -227,7 +243,7 @@ def _identified(fields: Fields) -> str:
 
 _READERS: Final[dict[str, Any]] = {
     "hello": _hello,
-    "welcome": lambda fields: Welcome(),
+    "welcome": lambda fields: Welcome(tuple(map(_refused, _objects(fields, "refused", MAX_PRINTERS)))),
     "refuse": lambda fields: Refuse(fields.text("why", 500)),
     "print": _print,
     "cancel": lambda fields: Cancel(_identified(fields)),

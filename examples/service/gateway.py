@@ -37,8 +37,10 @@ class Session:
     def __init__(self, hello: wire.Hello, websocket: WebSocket) -> None:
         self.branch = hello.branch
         self.agent = hello.agent
+        self.key = (hello.branch, hello.agent)
         self.journal = identity(hello.branch, hello.agent, hello.journal)
-        self.printers = tuple(printer.id for printer in hello.printers)
+        self.claimed = tuple(printer.id for printer in hello.printers)
+        self.printers: tuple[str, ...] = ()  # those of them that it serves
         self.done = {job.id for job in hello.jobs if job.state == "done"}
         self.number = 0
         self.websocket = websocket
@@ -52,17 +54,18 @@ class Gateway:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._sessions: dict[str, Session] = {}  # by printer
+        self._sessions: dict[tuple[str, str], Session] = {}  # by branch and agent
+        self._serving: dict[str, Session] = {}  # by printer
         self._joining = asyncio.Lock()
         self._dispatches: set[asyncio.Task[None]] = set()
 
     def online(self, printer: str) -> bool:
         """Whether the printer's agent is connected."""
-        return printer in self._sessions
+        return printer in self._serving
 
     def connected(self, branch: str, agent: str) -> bool:
         """Whether an agent is."""
-        return any((each.branch, each.agent) == (branch, agent) for each in self._sessions.values())
+        return (branch, agent) in self._sessions
 
     # -- jobs --------------------------------------------------------------------------------------------------------
 
@@ -80,7 +83,7 @@ class Gateway:
 
     async def cancel(self, job: Job) -> Job:
         """Cancel a job, as far as it can be known now; raises `TooLate`, `Unavailable`."""
-        session = self._sessions.get(job.printer)
+        session = self._serving.get(job.printer)
         if session is None:
             return await self._database.write(self._database.jobs.cancel, job)
         async with session.order:
@@ -110,7 +113,7 @@ class Gateway:
         task.add_done_callback(self._dispatches.discard)
 
     async def _dispatch(self, printer: str) -> None:
-        session = self._sessions.get(printer)
+        session = self._serving.get(printer)
         if session is None:
             return
         async with session.order:
@@ -158,12 +161,15 @@ class Gateway:
         async with self._joining:
             joined: Joined = await self._database.write(self._database.registry.join, hello)
             session.number = joined.session
+            refused = {each.id for each in joined.refused}
+            session.printers = tuple(printer for printer in session.claimed if printer not in refused)
             # The same agent again: its old connection is dead, whatever TCP thinks of it.
-            await self._replace(
-                each for each in self._sessions.values() if (each.branch, each.agent) == (hello.branch, hello.agent)
-            )
-            await send(session.websocket, wire.dump(wire.Welcome()))
-            self._sessions.update(dict.fromkeys(session.printers, session))
+            await self._replace(each for each in self._sessions.values() if each.key == session.key)
+            await send(session.websocket, wire.dump(wire.Welcome(joined.refused)))
+            self._sessions[session.key] = session
+            self._serving.update(dict.fromkeys(session.printers, session))
+        for each in joined.refused:
+            logger.warning("agent %s: %s", session.agent, each.why)
         for job in joined.changed:
             _log(job, "reconcile job")
         for printer in session.printers:
@@ -181,26 +187,28 @@ class Gateway:
     def _forget(self, session: Session) -> bool:
         for answer in session.cancels.values():
             _answered(answer)
-        mine = [printer for printer, serving in self._sessions.items() if serving is session]
-        for printer in mine:
-            del self._sessions[printer]
-        return bool(mine)
+        if self._sessions.get(session.key) is not session:
+            return False
+        del self._sessions[session.key]
+        for printer in session.printers:
+            del self._serving[printer]
+        return True
 
     async def _replace(self, sessions: Iterable[Session]) -> None:
-        for old in set(sessions):
+        for old in list(sessions):
             self._forget(old)
             await _close(old.websocket, wire.REPLACED)
 
     async def reassign(self, printer: str, agent: str) -> None:
-        """Let another agent claim a printer: whoever serves it is sent away; raises `UnknownPrinter`, `Unavailable`."""
+        """Let another agent claim a printer: who does now has to come again; raises `UnknownPrinter`, `Unavailable`."""
         async with self._joining:
             for job in await self._database.write(self._database.registry.reassign, printer, agent):
                 _log(job, "reconcile job")
-            await self._replace(each for each in [self._sessions.get(printer)] if each is not None)
+            await self._replace(each for each in self._sessions.values() if printer in each.claimed)
 
     async def hear(self, session: Session, message: wire.Message) -> bool:
         """Take what an agent says; false where it is not for the service. Raises `Unavailable`: nothing was taken."""
-        if session not in self._sessions.values():
+        if self._sessions.get(session.key) is not session:
             return True  # replaced: what it says, it says again on its new connection
         jobs = self._database.jobs
         match message:

@@ -17,9 +17,10 @@ class Refused(Exception):  # noqa: N818 - reads as what happened
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """An agent that was taken: the number of its session, and the jobs that its hello has changed."""
+    """An agent that was taken: the number of its session, its printers that were not, the jobs that have changed."""
 
     session: int
+    refused: tuple[wire.Refused, ...]
     changed: list[Job]
 
 
@@ -33,16 +34,17 @@ class Registry:
 
     def join(self, hello: wire.Hello) -> Joined:
         """Rows 9, 10 and 13: take an agent, and see what has become of its jobs; raises `Refused`."""
-        for printer in hello.printers:
-            self._claim(hello, printer)
+        claims = [(printer.id, self._claim(hello, printer)) for printer in hello.printers]
+        refused = tuple(wire.Refused(printer, why) for printer, why in claims if why)
         session, gone_back = self._journal(hello)
         trusted = None if gone_back else identity(hello.branch, hello.agent, hello.journal)
         changed = self._jobs.reconcile(
             self._printers(hello.branch, hello.agent), trusted, {job.id for job in hello.jobs}
         )
-        return Joined(session, changed)
+        return Joined(session, refused, changed)
 
-    def _claim(self, hello: wire.Hello, printer: wire.Printer) -> None:
+    def _claim(self, hello: wire.Hello, printer: wire.Printer) -> str:
+        """Why the printer is not served, or nothing: another device must not keep the branch's others from printing."""
         row = self._connection.execute("SELECT * FROM printers WHERE id = ?", (printer.id,)).fetchone()
         if row is not None:
             if row["branch"] != hello.branch:
@@ -52,22 +54,23 @@ class Registry:
                     f"printer {printer.id} is served by another agent of its branch, {row['agent']}:"
                     f" take it out of this one's configuration, or have an operator reassign it to {hello.agent}"
                 )
-            if row["serial"] and printer.serial and row["serial"] != printer.serial:
-                raise Refused(
-                    f"printer {printer.id} has another serial number than before:"
-                    f" check its address, or have an operator reassign it to {hello.agent}"
-                )
-        if printer.serial:
-            twin = self._connection.execute(
-                "SELECT id FROM printers WHERE serial = ? AND id != ?", (printer.serial, printer.id)
-            ).fetchone()
-            if twin is not None:
-                raise Refused(f"printer {printer.id} has the serial number of {twin['id']}: it is one printer")
+        why, serial = "", printer.serial
+        twin = self._connection.execute(
+            "SELECT id FROM printers WHERE serial = ? AND serial != '' AND id != ?", (serial, printer.id)
+        ).fetchone()
+        if row is not None and row["serial"] and serial and row["serial"] != serial:
+            why = (
+                f"printer {printer.id} has another serial number than before:"
+                f" check its address, or have an operator reassign it to {hello.agent}"
+            )
+        elif twin is not None:
+            why, serial = f"printer {printer.id} has the serial number of {twin['id']}: it is one printer", ""
         self._connection.execute(
             "INSERT INTO printers (id, branch, agent, serial, changed_at) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET serial = iif(excluded.serial = '', serial, excluded.serial)",
-            (printer.id, hello.branch, hello.agent, printer.serial, self._clock.now()),
+            " ON CONFLICT (id) DO UPDATE SET serial = iif(serial = '', excluded.serial, serial)",
+            (printer.id, hello.branch, hello.agent, serial, self._clock.now()),
         )
+        return why
 
     def _journal(self, hello: wire.Hello) -> tuple[int, bool]:
         """The number of the agent's new session, and whether its journal has gone back in time."""

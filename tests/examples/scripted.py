@@ -40,8 +40,11 @@ class Scripted:
         known = tuple(wire.Known(job, state) for job, state in (jobs or {}).items())
         self.last: dict[str, Any] = {}
         self.send(wire.Hello(name, branch, journal, sequence, claimed, known))
+        self.refused: dict[str, str] = {}
         if welcome:
-            assert isinstance(self.hear(), wire.Welcome)
+            answer = self.hear()
+            assert isinstance(answer, wire.Welcome)
+            self.refused = {each.id: each.why for each in answer.refused}
 
     def rejoin(self, jobs: Mapping[str, str] | None = None, *, journal: str = "", grown: int = 1) -> Scripted:
         """The same agent on a new connection, which knows ``jobs``; this one is cut if it is not."""

@@ -143,7 +143,7 @@ def test_the_journal_keeps_its_identity_and_its_sequence_grows(
     assert len({hello.journal for hello in hellos}) == 1
     sequences = [hello.sequence for hello in hellos]
     assert sequences == sorted(set(sequences))
-    assert hellos[0].printers == (wire.Printer("kitchen"),)
+    assert [each.id for each in hellos[0].printers] == ["kitchen"]
 
 
 def test_an_agent_that_is_killed_while_it_prints_knows_that_it_had_begun(
@@ -509,6 +509,42 @@ def test_a_power_cut_is_no_late_proof(
 
 
 # -- coming and going --------------------------------------------------------------------------------------------------
+
+
+def test_a_printer_says_who_it_is_in_each_hello(service: ScriptedService, tmp_path: Path) -> None:
+    with VirtualPrinter(serial="J6EF012345") as first, VirtualPrinter(process_id=False) as clone:
+        printers = {**at(first), "clone": f"tcp://127.0.0.1:{clone.port}"}
+        with running(service, printers, tmp_path):
+            link = service.joined()
+            assert link.hello.printers == (wire.Printer("kitchen", "J6EF012345"), wire.Printer("clone"))
+            first.power_off()
+            link.close()
+            link = service.joined()
+            assert link.hello.printers[0].serial == "J6EF012345"  # as it has said last
+            port = first.port
+            first.close()
+            with VirtualPrinter(port=port, serial="J6EF099999") as second:
+                link.close()
+                link = service.joined()
+                assert link.hello.printers[0].serial == "J6EF099999"
+                message = job()
+                link.send(message)
+                assert link.hear(wire.Done) == wire.Done(message.id, "confirmed")
+                assert SECRET_TEXT in second.receipts[0].text
+    assert clone.received_count == 0  # it might print the question
+
+
+def test_a_printer_that_does_not_say_who_it_is_keeps_nobody_waiting(
+    service: ScriptedService, virtual_printer: VirtualPrinter, tmp_path: Path
+) -> None:
+    virtual_printer.mute()
+    with running(service, at(virtual_printer), tmp_path):
+        link = service.joined(5.0)
+        assert link.hello.printers == (wire.Printer("kitchen"),)
+        virtual_printer.unmute()
+        message = job()
+        link.send(message)
+        assert link.hear(wire.Done) == wire.Done(message.id, "confirmed")
 
 
 def test_an_agent_starts_without_a_service_and_joins_when_it_is_there(

@@ -306,18 +306,39 @@ def test_a_second_agent_is_refused_until_an_operator_reassigns_the_printer(
     assert (status, problem["field"]) == (404, "id")
 
 
-def test_a_printer_is_known_by_its_serial_number(till: Service, printer: str) -> None:
-    name = f"{printer}-pc"
-    with Scripted(till, {printer: "X4AB"}, name=name) as agent:
-        assert f"serial number of {printer}" in refusal(till, {f"{printer}-b": "X4AB"}, name="twin")
-        agent.close()
-        assert "another serial number" in refusal(till, {printer: "X4AC"}, name=name, sequence=11)
-    with Scripted(till, {printer: ""}, name=name, sequence=12):
+def test_another_device_is_sent_nothing_until_an_operator_says_so(till: Service, printer: str) -> None:
+    name, other = f"{printer}-pc", f"{printer}-b"
+    with Scripted(till, {printer: "X4AB", other: ""}, name=name):
         pass
-    assert post(till, f"{PRINTERS}/{printer}/reassign", {"agent": name}, bearer=OPERATOR)[0] == 200
-    with Scripted(till, {printer: "X4AC"}, name=name, sequence=13):
+    with Scripted(till, {printer: "X4AC", other: ""}, name=name, sequence=11) as agent:
+        assert list(agent.refused) == [printer]
+        assert "another serial number" in agent.refused[printer]
+        job = till.submit(printer)["id"]
+        agent.finish(agent_gets(till, agent, other))  # which its neighbour does not suffer from
+        assert agent.silent()
+        assert {each["id"]: each["online"] for each in listed_printers(till)}[printer] is False
+        assert post(till, f"{PRINTERS}/{printer}/reassign", {"agent": name}, bearer=OPERATOR)[0] == 200
+        assert agent.closed() == wire.REPLACED  # so that it comes again
+    with Scripted(till, {printer: "X4AC", other: ""}, name=name, sequence=12) as agent:
+        assert agent.refused == {}
+        assert agent.job().id == job
+        agent.finish(job)
         [shown] = [each for each in listed_printers(till) if each["id"] == printer]
         assert (shown["serial"], shown["online"]) == ("X4AC", True)
+    with Scripted(till, {printer: ""}, name=name, sequence=13) as agent:  # it is off, and does not say
+        assert agent.refused == {}
+
+
+def test_one_printer_under_two_names_is_used_under_one(till: Service, printer: str) -> None:
+    twin = f"{printer}-b"
+    with Scripted(till, {printer: "X4AD", twin: "X4AD"}, name=f"{printer}-pc") as agent:
+        assert list(agent.refused) == [twin]
+        assert f"serial number of {printer}" in agent.refused[twin]
+        till.submit(twin)
+        assert agent.silent()
+    with Scripted(till, {printer: "X4AD", twin: "X4AE"}, name=f"{printer}-pc", sequence=11) as agent:
+        assert agent.refused == {}
+        assert agent.job().printer == twin
 
 
 def listed_printers(till: Service) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """An ESC/POS printer on TCP, for tests and demonstrations."""
 
 import contextlib
+import secrets
 import select
 import selectors
 import socket
@@ -32,7 +33,8 @@ class VirtualPrinter:
     next ones wait to be accepted), real-time status answered at once, all else in the order of the stream, a process
     ID confirmed only when the paper before it has moved. Settings, buffer and half-sent commands outlive a connection.
     `process_id=False` ignores GS ( H as a clone does, `"text"` prints it. All methods may be called from any
-    thread; they have taken effect when they return. `port=0` picks a free port. Raises OSError where it cannot listen.
+    thread; they have taken effect when they return. `port=0` picks a free port. `serial=None` makes one up: no two
+    have the same, but those on a port that was chosen. Raises OSError where it cannot listen.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class VirtualPrinter:
         model: str = "TM-T88VI",
         maker: str = "EPSON",
         firmware: str = "40.01 ESC/POS",
-        serial: str = "VIRTUAL001",
+        serial: str | None = None,
         receive_buffer: int = 4096,
         speed: float | None = None,
         columns: int = 48,
@@ -60,7 +62,7 @@ class VirtualPrinter:
         self._power_on_notice = power_on_notice
         self._notice_due = power_on_notice
         self._mechanism = Mechanism(
-            Identity(firmware, maker, model, serial),
+            Identity(firmware, maker, model, serial or f"VIRTUAL{port or secrets.token_hex(4)}"),
             receive_buffer=receive_buffer,
             speed=speed,
             columns=columns,
