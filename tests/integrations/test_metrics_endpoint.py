@@ -1,6 +1,8 @@
 """The metrics endpoint over a real server: what it gives, and to whom."""
 
+import asyncio
 import http.client
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -84,7 +86,6 @@ def hmac_with_the_public_key() -> str:
     import base64
     import hashlib
     import hmac
-    import json
 
     def part(value: object) -> bytes:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
@@ -116,7 +117,27 @@ def hmac_with_the_public_key() -> str:
 )
 def test_any_other_token_is_refused(port: int, path: str, made: str | None, status: int, challenge: str) -> None:
     got, _, header, body = ask(port, made, path)
-    assert (got, header, body) == (status, challenge, "")
+    assert (got, header) == (status, challenge)
+    problem = json.loads(body)
+    assert (problem["status"], problem["field"]) == (status, "authorization")
+    assert problem["detail"].startswith("send a token as 'Authorization: Bearer …': ")
+    assert ("scope metrics" in problem["detail"]) == (status == 403)
+
+
+def test_another_method_is_told_which_to_use() -> None:
+    app = metrics_app(audience=AUDIENCE, secret=SECRET, meter_provider=MeterProvider())
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    asyncio.run(app({"type": "http", "method": "POST", "headers": []}, receive, send))
+    assert (sent[0]["status"], dict(sent[0]["headers"])[b"allow"]) == (405, b"GET, HEAD")
+    problem = json.loads(sent[1]["body"])
+    assert (problem["field"], problem["detail"]) == ("method", "use GET")
 
 
 @pytest.mark.parametrize(

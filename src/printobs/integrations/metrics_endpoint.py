@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import jwt
@@ -22,6 +24,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
+Header = tuple[bytes, bytes]
 
 _MIN_SECRET: Final = 32  # bytes: RFC 7518, section 3.2
 
@@ -70,7 +73,7 @@ def metrics_app(
     A request needs ``Authorization: Bearer TOKEN``: a JWT signed with HS256 by ``secret`` (32 bytes at least) or with
     RS256 by the key to ``public_key`` (PEM), with ``exp``, this ``aud``, and ``scope`` among its space-separated
     ``scope``. The algorithm follows from the key that is given here, never from the token. Without a good token: 401
-    (403 where only the scope is missing) with ``WWW-Authenticate`` as RFC 6750 has it.
+    (403 where only the scope is missing) with ``WWW-Authenticate`` as RFC 6750 has it, and problem details (RFC 9457).
 
     Make it once, after `configure`: a provider that is not the SDK's raises RuntimeError, bad arguments ValueError.
     """
@@ -103,14 +106,16 @@ def metrics_app(
         if request["type"] != "http":
             raise RuntimeError(f"metrics are served over HTTP, not {request['type']}")
         if request["method"] not in ("GET", "HEAD"):
-            await _respond(request, send, 405, b"", [(b"allow", b"GET, HEAD")])
+            await _refuse(request, send, 405, "method", "use GET", (b"allow", b"GET, HEAD"))
             return
         headers = dict(request["headers"])
         try:
             authorize(headers)
         except _Refused as refused:
             challenge = b"Bearer" + (f' error="{refused.code}"'.encode() if refused.code else b"")
-            await _respond(request, send, refused.status, b"", [(b"www-authenticate", challenge)])
+            fix = f"with the scope {scope}" if refused.status == 403 else "signed for this service, and not expired"
+            detail = f"send a token as 'Authorization: Bearer …': {fix}"
+            await _refuse(request, send, refused.status, "authorization", detail, (b"www-authenticate", challenge))
             return
         # Collecting takes milliseconds: not on the event loop.
         body, content_type = await asyncio.to_thread(kept.render, headers.get(b"accept", b"").decode("latin-1"))
@@ -145,7 +150,15 @@ def metrics_route(path: str = "/api/v1/metrics", **arguments: Any) -> Route:
     return Route(path, Endpoint(metrics_app(**arguments)), methods=["GET"], name="metrics")
 
 
-async def _respond(request: Message, send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+async def _refuse(request: Message, send: Send, status: int, field: str, detail: str, header: Header) -> None:
+    """Problem details (RFC 9457): ``field`` names what of the request is wrong, ``detail`` says what to do."""
+    title = HTTPStatus(status).phrase
+    problem = {"type": "about:blank", "title": title, "status": status, "detail": detail, "field": field}
+    content_type = (b"content-type", b"application/problem+json")
+    await _respond(request, send, status, json.dumps(problem).encode(), [header, content_type])
+
+
+async def _respond(request: Message, send: Send, status: int, body: bytes, headers: list[Header]) -> None:
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
     await send({"type": "http.response.body", "body": b"" if request["method"] == "HEAD" else body})
