@@ -45,6 +45,7 @@ def main() -> None:
         port=settings.port,
         log_config=None,
         access_log=False,
+        log_level="warning",  # below that it logs the query of each WebSocket: tokens have been put there
         ws_max_size=1 << 20,
         ws_ping_interval=settings.ping,
         ws_ping_timeout=settings.ping,
