@@ -20,6 +20,11 @@ _VALUES = {
     conventions.JOB_EVIDENCE: conventions.Evidence,
     conventions.PRINTER_STATE: conventions.State,
     conventions.QUALITY_LEVEL: conventions.Level,
+    conventions.AUTHENTICATION_FAILURE: conventions.AuthenticationFailure,
+    conventions.PROTOCOL: conventions.Protocol,
+    conventions.SECURITY_EVENT: conventions.SecurityEvent,
+    conventions.SEVERITY: conventions.Severity,
+    conventions.RATE_LIMIT: conventions.RateLimit,
 }
 
 _PRINTER = (conventions.BRANCH, conventions.PRINTER)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from printobs.signals.message_scope import message
     from printobs.signals.printer_health import Health
     from printobs.signals.propagation import inject
+    from printobs.signals.security import security
 
 __all__ = [
     "Handle",
@@ -40,6 +41,7 @@ __all__ = [
     "metrics_route",
     "print_job",
     "register",
+    "security",
     "testing",
     "uninstrument",
 ]
@@ -63,6 +65,7 @@ _HOMES: Final = {
     "metrics_route": ("integrations.metrics_endpoint", "prometheus"),
     "print_job": ("assembly.printing", ""),
     "register": ("assembly.printing", ""),
+    "security": ("signals.security", ""),
     "testing": ("testing", "testing"),
     "uninstrument": ("assembly.instrumentation", ""),
 }

@@ -47,6 +47,14 @@ MESSAGE_LENGTH: Final = "websocket.message.length"  # spans only
 CLOSE_CODE: Final = "websocket.close.code"
 CONNECTION_ID: Final = "websocket.connection.id"  # spans and logs only
 
+# -- attributes: security ---------------------------------------------------------------------------------------------
+AUTHENTICATION_FAILURE: Final = "authentication.failure.reason"
+ORIGIN: Final = "security.origin"  # the first twenty that are well formed
+PROTOCOL: Final = "network.protocol.name"
+SECURITY_EVENT: Final = "security.event.type"
+SEVERITY: Final = "security.event.severity"
+RATE_LIMIT: Final = "rate_limit.kind"
+
 # -- attributes: shared -----------------------------------------------------------------------------------------------
 IO_DIRECTION: Final = "network.io.direction"
 ERROR_TYPE: Final = "error.type"
@@ -167,6 +175,51 @@ class CorrelationSource(StrEnum):
     REFUSED = "refused"
 
 
+class AuthenticationFailure(StrEnum):
+    """Why a token, or whatever else proves who asks, was not good enough."""
+
+    MISSING = "missing"
+    MALFORMED = "malformed"
+    EXPIRED = "expired"
+    SIGNATURE = "signature"
+    AUDIENCE = "audience"
+    SCOPE = "scope"
+    OTHER = OTHER
+
+
+class Protocol(StrEnum):
+    """Values of ``network.protocol.name`` that a page's origin comes by."""
+
+    HTTP = "http"
+    WEBSOCKET = "websocket"
+
+
+class SecurityEvent(StrEnum):
+    """The security events that printobs counts itself; an application may have thirty of its own."""
+
+    AUTHENTICATION_FAILURE = "authentication_failure"
+    ORIGIN_REFUSED = "origin_refused"
+    RATE_LIMIT = "rate_limit"
+
+
+class Severity(StrEnum):
+    """How much a security event matters: from what happens every day to what somebody has to look at now."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class RateLimit(StrEnum):
+    """What was asked for too often."""
+
+    REQUEST = "request"  # over HTTP
+    HANDSHAKE = "handshake"  # of a WebSocket
+    MESSAGE = "message"  # over a WebSocket
+    OTHER = OTHER
+
+
 class Kind(StrEnum):
     """How an instrument is fed."""
 
@@ -175,6 +228,7 @@ class Kind(StrEnum):
     CELLS = "observable counter"
     UP_DOWN_CELLS = "observable up-down counter"
     STATES = "observable up-down counter, 1 or 0"
+    AMOUNTS = "observable up-down counter, kept elsewhere"
     GAUGE = "observable gauge"
 
 
@@ -351,6 +405,49 @@ CORRELATION_IDS = Instrument(
     (CORRELATION_SOURCE,),
 )
 
+SECURITY_AUTHENTICATION_FAILURES = Instrument(
+    "security.authentication.failures",
+    Kind.COUNTER,
+    "{failure}",
+    "Requests and handshakes without a token that was good for them.",
+    (AUTHENTICATION_FAILURE,),
+)
+SECURITY_ORIGINS_REFUSED = Instrument(
+    "security.origins.refused",
+    Kind.COUNTER,
+    "{request}",
+    "Requests (CORS) and WebSocket handshakes from pages of an origin that is not allowed.",
+    (ORIGIN, PROTOCOL),
+)
+SECURITY_EVENTS = Instrument(
+    "security.events",
+    Kind.COUNTER,
+    "{event}",
+    "What may be an attack: the failures, refusals and limits that are counted here too, and the application's own.",
+    (SECURITY_EVENT, SEVERITY),
+)
+SECURITY_RATE_LIMIT_TRIGGERS = Instrument(
+    "security.rate_limit.triggers",
+    Kind.COUNTER,
+    "{request}",
+    "Requests, handshakes and messages that were refused since too many had come from there.",
+    (RATE_LIMIT,),
+)
+SECURITY_RATE_LIMIT_CLIENTS = Instrument(
+    "security.rate_limit.clients",
+    Kind.AMOUNTS,
+    "{client}",
+    "Clients that a rate limit refuses just now.",
+    (),
+)
+_SECURITY = (
+    SECURITY_AUTHENTICATION_FAILURES,
+    SECURITY_ORIGINS_REFUSED,
+    SECURITY_EVENTS,
+    SECURITY_RATE_LIMIT_TRIGGERS,
+    SECURITY_RATE_LIMIT_CLIENTS,
+)
+
 INSTRUMENTS: Final[tuple[Instrument, ...]] = (
     PRINTER_JOBS,
     PRINTER_JOB_DURATION,
@@ -376,6 +473,7 @@ INSTRUMENTS: Final[tuple[Instrument, ...]] = (
         )
     ),
     CORRELATION_IDS,
+    *_SECURITY,
 )
 
 # Pairs that one cell feeds: how many, and how large together.
