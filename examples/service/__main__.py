@@ -44,6 +44,7 @@ def main() -> None:
         host=settings.host,
         port=settings.port,
         log_config=None,
+        log_level="warning",  # it tells of each WebSocket, with its query
         access_log=False,
         ws_max_size=1 << 20,
         ws_ping_interval=settings.ping,

@@ -9,16 +9,18 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import Route, WebSocketRoute
 
 import printobs
-from examples.service import api_jobs, api_printers, openapi, problems, sockets
+from examples.service import api_jobs, api_printers, cors, openapi, problems, sockets
 from examples.service.api_jobs import JOBS
 from examples.service.api_printers import AGENTS, PRINTERS
 from examples.service.clients import Clients
 from examples.service.database import Database
 from examples.service.gateway import Gateway
 from examples.service.settings import Settings
+from examples.service.throttle import Throttle, Throttled
 from examples.service.writer import Unavailable
 
 logger = logging.getLogger("service")
@@ -31,6 +33,7 @@ def build(settings: Settings, database: Database) -> Starlette:
     """The application; `printobs.configure` comes before, for the metrics endpoint."""
     gateway = Gateway(database)
     clients = Clients(gateway.online)
+    throttle = Throttle(settings)
     database.committed = clients.publish
 
     @asynccontextmanager
@@ -62,6 +65,8 @@ def build(settings: Settings, database: Database) -> Starlette:
             WebSocketRoute("/ws/agent", sockets.agent),
             WebSocketRoute("/ws/client", sockets.client),
         ],
+        # A page is told by CORS that it is throttled.
+        middleware=[cors.middleware(settings), Middleware(Throttled, throttle=throttle)],
         exception_handlers=problems.HANDLERS,
         lifespan=lifespan,
     )
@@ -69,6 +74,7 @@ def build(settings: Settings, database: Database) -> Starlette:
     app.state.database = database
     app.state.gateway = gateway
     app.state.clients = clients
+    app.state.throttle = throttle
     app.state.ready, app.state.probed_at = True, float("-inf")
     return app
 
