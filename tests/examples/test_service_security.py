@@ -181,7 +181,8 @@ def test_an_agent_that_says_too_much_is_sent_away_and_its_jobs_are_not_lost() ->
             for _ in range(12):
                 client.send("hello")
             with pytest.raises(ConnectionClosed) as closed:
-                client.recv(timeout=10)
+                while True:
+                    client.recv(timeout=10)  # what becomes of the job may come before
             assert closed.value.rcvd is not None
             assert "SERVICE_RATE_MESSAGES" in closed.value.rcvd.reason
 
