@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from printobs.integrations.asgi import TelemetryMiddleware
     from printobs.integrations.metrics_endpoint import metrics_app, metrics_route
     from printobs.signals.correlation import correlation, correlation_id
+    from printobs.signals.job_queue import JobQueue
     from printobs.signals.message_scope import message
     from printobs.signals.printer_health import Health
     from printobs.signals.propagation import inject
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Handle",
     "Health",
+    "JobQueue",
     "Outcome",
     "PrintJob",
     "PrintJobFailed",
@@ -50,6 +52,7 @@ __all__ = [
 _HOMES: Final = {
     "Handle": ("assembly.handle", ""),
     "Health": ("signals.printer_health", ""),
+    "JobQueue": ("signals.job_queue", ""),
     "Outcome": ("core.conventions", ""),
     "PrintJob": ("assembly.printing", ""),
     "PrintJobFailed": ("assembly.printing", ""),

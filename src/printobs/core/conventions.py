@@ -228,6 +228,7 @@ class Kind(StrEnum):
     CELLS = "observable counter"
     UP_DOWN_CELLS = "observable up-down counter"
     STATES = "observable up-down counter, 1 or 0"
+    TOTALS = "observable counter, kept elsewhere"
     AMOUNTS = "observable up-down counter, kept elsewhere"
     GAUGE = "observable gauge"
 
@@ -405,6 +406,52 @@ CORRELATION_IDS = Instrument(
     (CORRELATION_SOURCE,),
 )
 
+# An application's own queue of print jobs: what it has taken, and tells how it ends.
+JOB_OUTCOMES = Instrument(
+    "job.outcomes",
+    Kind.TOTALS,
+    "{job}",
+    "Print jobs that an application has taken and that have ended; durable, so that it goes on after a restart.",
+    (*_WHERE, JOB_KIND, JOB_OUTCOME, ERROR_TYPE),
+)
+JOB_REPRINTS = Instrument(
+    "job.reprints",
+    Kind.TOTALS,
+    "{job}",
+    "Print jobs that an application has taken as another copy of one before; durable.",
+    _WHERE,
+)
+JOB_DURATION = Instrument(
+    "job.duration",
+    Kind.HISTOGRAM,
+    "s",
+    "Time from a print job's acceptance by an application to its outcome.",
+    (BRANCH, JOB_KIND, JOB_OUTCOME),
+    (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0),
+)
+JOB_QUEUE_LENGTH = Instrument(
+    "job.queue.length",
+    Kind.AMOUNTS,
+    "{job}",
+    "Print jobs that an application has taken and that have not ended.",
+    (BRANCH,),
+)
+JOB_QUEUE_AGE = Instrument(
+    "job.queue.age",
+    Kind.GAUGE,
+    "s",
+    "Time since the oldest print job that has not ended was taken; 0 without any.",
+    (BRANCH,),
+)
+JOB_HELD = Instrument(
+    "job.held",
+    Kind.AMOUNTS,
+    "{job}",
+    "Print jobs that may not have come out, and that a person has to see to.",
+    (BRANCH,),
+)
+_JOBS = (JOB_OUTCOMES, JOB_REPRINTS, JOB_DURATION, JOB_QUEUE_LENGTH, JOB_QUEUE_AGE, JOB_HELD)
+
 SECURITY_AUTHENTICATION_FAILURES = Instrument(
     "security.authentication.failures",
     Kind.COUNTER,
@@ -473,6 +520,7 @@ INSTRUMENTS: Final[tuple[Instrument, ...]] = (
         )
     ),
     CORRELATION_IDS,
+    *_JOBS,
     *_SECURITY,
 )
 

@@ -73,6 +73,10 @@ def _make(meter: Meter, instrument: Instrument) -> Counter | Histogram | Family[
         states = Readings(sum)
         meter.create_observable_up_down_counter(name, [states.observe], unit, description)
         return states
+    if instrument.kind is Kind.TOTALS:
+        totals = Readings(sum)
+        meter.create_observable_counter(name, [totals.observe], unit, description)
+        return totals
     if instrument.kind is Kind.GAUGE:
         values = Readings(min)
         meter.create_observable_gauge(name, [values.observe], unit, description)
