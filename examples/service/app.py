@@ -19,6 +19,8 @@ from examples.service.api_printers import AGENTS, PRINTERS
 from examples.service.clients import Clients
 from examples.service.database import Database
 from examples.service.gateway import Gateway
+from examples.service.measures import Measures
+from examples.service.records import Changes
 from examples.service.settings import Settings
 from examples.service.throttle import Throttle, Throttled
 from examples.service.writer import Unavailable
@@ -34,7 +36,14 @@ def build(settings: Settings, database: Database) -> Starlette:
     gateway = Gateway(database)
     clients = Clients(gateway.online)
     throttle = Throttle(settings)
-    database.committed = clients.publish
+    measures = Measures(database.clock)
+    measures.take(database.jobs.standing())  # nothing has been written yet
+
+    def committed(changes: Changes) -> None:
+        clients.publish(changes.happenings)
+        measures.take(changes)
+
+    database.committed = committed
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -28,17 +28,6 @@ PAGE = "https://till.example"
 EVIL = "https://evil.example"
 
 
-def metric(till: Service, name: str, **labels: str) -> float:
-    """The sum over the series of ``name`` that have these labels, as Prometheus would see them."""
-    _, answer, _ = till.ask("GET", "/api/v1/metrics", bearer=token("prometheus", "metrics"))
-    total = 0.0
-    for line in answer["text"].splitlines():
-        found = re.fullmatch(rf"{name}(?:\{{(.*)\}})? (\S+)", line)
-        if found and all(f'{key}="{value}"' in (found[1] or "") for key, value in labels.items()):
-            total += float(found[2])
-    return total
-
-
 def handshake(till: Service, path: str = "/ws/client", bearer: str | None = "", **more: Any) -> ClientConnection:
     headers = {} if bearer is None else {"Authorization": f"Bearer {bearer or till.token}"}
     return connect(till.websocket + path, additional_headers=headers, **more).__enter__()
@@ -70,22 +59,22 @@ def test_failures_are_counted_by_reason_on_http_and_websockets() -> None:
                 assert refused(lambda bearer=bearer: handshake(till, bearer=bearer))[0] in (401, 403)
             expected = 1 if bearer is None else 2
             name = "security_authentication_failures_total"
-            assert metric(till, name, authentication_failure_reason=reason) == expected, number
+            assert till.metric(name, authentication_failure_reason=reason) == expected, number
         assert till.ask("GET", "/api/v1/metrics", bearer=token(lifetime=-60))[0] == 401
-        assert metric(till, "security_authentication_failures_total", authentication_failure_reason="expired") == 3
-        assert metric(till, "security_events_total", security_event_type="authentication_failure") == 12
-        assert metric(till, "security_events_total", security_event_severity="high") == 2
+        assert till.metric("security_authentication_failures_total", authentication_failure_reason="expired") == 3
+        assert till.metric("security_events_total", security_event_type="authentication_failure") == 12
+        assert till.metric("security_events_total", security_event_severity="high") == 2
 
 
 def test_a_refused_agent_is_a_security_event() -> None:
     with service() as till, Scripted(till, ["kitchen"], name="first"):
         with Scripted(till, ["kitchen"], name="second", welcome=False) as second:
             assert second.closed() == wire.REFUSED
-        assert metric(till, "security_events_total", security_event_type="agent_refused") == 1
+        assert till.metric("security_events_total", security_event_type="agent_refused") == 1
         with Scripted(till, ["bar"], name="third") as third:
             third.send(wire.Welcome())
             assert third.closed() == wire.PROTOCOL_ERROR
-        assert metric(till, "security_events_total", security_event_type="protocol_violation") == 1
+        assert till.metric("security_events_total", security_event_type="protocol_violation") == 1
 
 
 def test_no_token_is_in_any_signal_log_or_answer(otlp_sink: OtlpSink) -> None:
@@ -121,7 +110,7 @@ def test_only_allowed_pages_may_send_requests_and_others_are_counted() -> None:
         assert (status, headers["access-control-allow-origin"]) == (200, PAGE)
         _, _, headers = till.ask("GET", JOBS, Origin=PAGE)
         assert headers["access-control-allow-origin"] == PAGE
-        assert metric(till, "security_origins_refused_total") == 0
+        assert till.metric("security_origins_refused_total") == 0
 
         status, problem, headers = till.ask("OPTIONS", JOBS, bearer=None, Origin=EVIL, **asked)
         assert (status, problem["field"]) == (400, "origin")
@@ -131,8 +120,8 @@ def test_only_allowed_pages_may_send_requests_and_others_are_counted() -> None:
         assert "access-control-allow-origin" not in headers
         assert refused(lambda: handshake(till, origin=Origin(EVIL)))[0] == 403
         name = "security_origins_refused_total"
-        assert metric(till, name, security_origin=EVIL, network_protocol_name="http") == 2
-        assert metric(till, name, security_origin=EVIL, network_protocol_name="websocket") == 1
+        assert till.metric(name, security_origin=EVIL, network_protocol_name="http") == 2
+        assert till.metric(name, security_origin=EVIL, network_protocol_name="websocket") == 1
 
 
 # -- too often -------------------------------------------------------------------------------------------------------
@@ -166,7 +155,7 @@ def test_handshakes_are_limited_by_address_and_by_token() -> None:
         assert (status, problem["field"]) == (429, "address")
         assert int({name.lower(): value for name, value in headers.items()}["retry-after"]) >= 1
         assert till.ask("GET", JOBS)[0] == 200
-        assert metric(till, "security_rate_limit_triggers_total", rate_limit_kind="handshake") == 1
+        assert till.metric("security_rate_limit_triggers_total", rate_limit_kind="handshake") == 1
 
 
 def test_an_agent_that_says_too_much_is_sent_away_and_its_jobs_are_not_lost() -> None:
@@ -194,7 +183,7 @@ def test_nothing_is_limited_by_default_or_where_it_is_turned_off() -> None:
             for _ in range(200):
                 agent.send(wire.State("kitchen", "ready"))
             assert {till.ask("GET", JOBS)[0] for _ in range(200)} == {200}
-            assert metric(till, "security_rate_limit_triggers_total") == 0
+            assert till.metric("security_rate_limit_triggers_total") == 0
 
 
 class Clock:
