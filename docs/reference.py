@@ -16,6 +16,8 @@ _VALUES = {
     conventions.IO_DIRECTION: Direction,
     conventions.MESSAGE_TYPE: MessageType,
     conventions.CORRELATION_SOURCE: conventions.CorrelationSource,
+    conventions.CORRELATION_STATE: conventions.CorrelationState,
+    conventions.CORRELATION_LOOKUP: conventions.Lookup,
     conventions.JOB_WINDOW: conventions.Window,
     conventions.JOB_EVIDENCE: conventions.Evidence,
     conventions.PRINTER_STATE: conventions.State,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from printobs.integrations.asgi import TelemetryMiddleware
     from printobs.integrations.metrics_endpoint import metrics_app, metrics_route
     from printobs.signals.correlation import correlation, correlation_id
+    from printobs.signals.correlation_registry import CorrelationRegistry
     from printobs.signals.job_queue import JobQueue
     from printobs.signals.message_scope import message
     from printobs.signals.printer_health import Health
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from printobs.signals.security import security
 
 __all__ = [
+    "CorrelationRegistry",
     "Handle",
     "Health",
     "JobQueue",
@@ -50,6 +52,7 @@ __all__ = [
 
 # Where each name lives, and the extra that its module needs.
 _HOMES: Final = {
+    "CorrelationRegistry": ("signals.correlation_registry", ""),
     "Handle": ("assembly.handle", ""),
     "Health": ("signals.printer_health", ""),
     "JobQueue": ("signals.job_queue", ""),

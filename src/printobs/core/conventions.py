@@ -60,6 +60,8 @@ IO_DIRECTION: Final = "network.io.direction"
 ERROR_TYPE: Final = "error.type"
 CORRELATION_ID: Final = "correlation.id"  # spans, logs and baggage only
 CORRELATION_SOURCE: Final = "correlation.source"
+CORRELATION_STATE: Final = "correlation.state"
+CORRELATION_LOOKUP: Final = "correlation.lookup.result"
 EVENT_NAME: Final = "otel.event.name"  # logs only: becomes the EventName of an OpenTelemetry log record
 
 # What every value over a bound becomes; the name the semantic conventions use for http.request.method.
@@ -175,6 +177,23 @@ class CorrelationSource(StrEnum):
     REFUSED = "refused"
 
 
+class CorrelationState(StrEnum):
+    """Where a correlation ID is whose answer somebody waits for; the last three are ends."""
+
+    PENDING = "pending"
+    DISPATCHED = "dispatched"
+    ACKNOWLEDGED = "acknowledged"
+    EXPIRED = "expired"
+    EVICTED = "evicted"  # too many waited: the oldest was given up
+
+
+class Lookup(StrEnum):
+    """Whether the ID of an answer was one that somebody waits for."""
+
+    HIT = "hit"
+    MISS = "miss"
+
+
 class AuthenticationFailure(StrEnum):
     """Why a token, or whatever else proves who asks, was not good enough."""
 
@@ -247,6 +266,8 @@ class Instrument:
 
 # 5 ms to 5 min: a receipt takes 0.3 to 5 s; a job waits for paper for minutes.
 _JOB_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)
+# A job may wait for a day.
+_ANSWER_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 _CONNECTION_SECONDS = (1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 604800.0)
 _PING_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 # The check has a second.
@@ -406,6 +427,37 @@ CORRELATION_IDS = Instrument(
     (CORRELATION_SOURCE,),
 )
 
+CORRELATION_LIFECYCLE = Instrument(
+    "correlation.lifecycle",
+    Kind.CELLS,
+    "{id}",
+    "Correlation IDs that came to this state; success is acknowledged by pending.",
+    (CORRELATION_STATE,),
+)
+CORRELATION_OPEN = Instrument(
+    "correlation.open",
+    Kind.AMOUNTS,
+    "{id}",
+    "Correlation IDs whose answer somebody waits for: pending or dispatched.",
+    (CORRELATION_STATE,),
+)
+CORRELATION_LOOKUPS = Instrument(
+    "correlation.lookups",
+    Kind.CELLS,
+    "{lookup}",
+    "Correlation IDs of answers that were looked for among those that somebody waits for.",
+    (CORRELATION_LOOKUP,),
+)
+CORRELATION_LIFETIME = Instrument(
+    "correlation.lifetime",
+    Kind.HISTOGRAM,
+    "s",
+    "Time that a correlation ID waited for its answer, by how that ended.",
+    (CORRELATION_STATE,),
+    _ANSWER_SECONDS,
+)
+_CORRELATION = (CORRELATION_LIFECYCLE, CORRELATION_OPEN, CORRELATION_LOOKUPS, CORRELATION_LIFETIME)
+
 # An application's own queue of print jobs: what it has taken, and tells how it ends.
 JOB_OUTCOMES = Instrument(
     "job.outcomes",
@@ -427,7 +479,7 @@ JOB_DURATION = Instrument(
     "s",
     "Time from a print job's acceptance by an application to its outcome.",
     (BRANCH, JOB_KIND, JOB_OUTCOME),
-    (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0),
+    _ANSWER_SECONDS,
 )
 JOB_QUEUE_LENGTH = Instrument(
     "job.queue.length",
@@ -520,6 +572,7 @@ INSTRUMENTS: Final[tuple[Instrument, ...]] = (
         )
     ),
     CORRELATION_IDS,
+    *_CORRELATION,
     *_JOBS,
     *_SECURITY,
 )
