@@ -176,6 +176,7 @@ class Jobs:
         """
         job = self.get(result.id)
         if job is None or job.journal != journal:
+            self._changes.strays.append(result.id)
             return None
         if job.state is State.UNKNOWN and result.outcome == "confirmed":
             return self.evidence(journal, job.id)
@@ -188,6 +189,7 @@ class Jobs:
                 window=result.window if result.outcome == "unknown" else "",
             )
         except IllegalTransition:
+            self._changes.strays.append(result.id)
             return None
         if since_hello:
             self._connection.execute(

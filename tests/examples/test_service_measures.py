@@ -110,6 +110,44 @@ def test_what_waits_is_seen_by_branch_and_outlives_a_restart(tmp_path: Path) -> 
         assert till.metric("job_held", branch_name="mitte") == 0
 
 
+def test_answers_are_matched_with_the_ids_that_wait_for_them(tmp_path: Path) -> None:
+    database = str(tmp_path / "service.db")
+
+    def states(till: Service) -> list[float]:
+        name = "correlation_lifecycle_total"
+        return [
+            till.metric(name, correlation_state=state)
+            for state in ("pending", "dispatched", "acknowledged", "expired", "evicted")
+        ]
+
+    def lookups(till: Service) -> list[float]:
+        return [till.metric("correlation_lookups_total", correlation_lookup_result=each) for each in ("hit", "miss")]
+
+    order = {"printer": "kitchen", "receipt": {"elements": [{"type": "text", "text": "x"}]}}
+    with service(SERVICE_DATABASE=database) as till, Scripted(till) as agent:
+        for _ in range(2):  # two receipts of one order
+            assert till.ask("POST", JOBS, order, X_Correlation_ID="order-4711")[0] == 202
+        first = agent.job().id
+        assert till.metric("correlation_open", correlation_state="dispatched") == 1
+        agent.finish(first)
+        second = agent.job().id
+        agent.finish(first)  # again: nobody waits for it any more
+        agent.finish(second)
+        expired = till.submit("kitchen", expires_in=1)["id"]
+        assert agent.job().id == expired
+        agent.finish(expired, "failed", error_type="expired")
+        assert states(till) == [2, 2, 1, 1, 0]
+        assert lookups(till) == [2, 1]
+        open_one = till.submit("kitchen")["id"]
+        assert agent.job().id == open_one
+    with service(SERVICE_DATABASE=database) as till:
+        with Scripted(till, sequence=20, jobs={open_one: "started"}) as agent:
+            agent.finish(open_one)
+            agent.finish("f" * 32)
+        assert states(till) == [1, 1, 1, 0, 0]
+        assert lookups(till) == [1, 1]
+
+
 def test_a_test_print_on_a_printer_that_there_is_not_is_a_test_that_failed() -> None:
     with service() as till:
         for name in ("invalid-id", "canary-4711", "no name at all"):

@@ -51,10 +51,10 @@ def test_totals_are_shown_as_they_are_told(sdk: Sdk, queue: JobQueue) -> None:
 
 
 def test_what_waits_is_seen_by_branch_and_comes_down_to_zero(sdk: Sdk, queue: JobQueue, clock: Clock) -> None:
-    queue.waits("a", "mitte", "receipt")
+    assert queue.waits("a", "mitte", "receipt")
     clock.time += 10
     queue.waits("b", "mitte", "receipt")
-    queue.waits("a", "mitte", "receipt")
+    assert not queue.waits("a", "mitte", "receipt")
     queue.waits("c", "wedding", "test", age=100)
     queue.held("h", "mitte", True)
     clock.time += 5
@@ -79,8 +79,7 @@ def test_a_duration_is_recorded_once_and_is_never_negative(sdk: Sdk, queue: JobQ
     queue.waits("a", "mitte", "receipt", age=30)
     queue.waits("b", "mitte", "test", age=-500)  # of a clock that was set back
     clock.time += 12
-    for _ in range(2):
-        queue.ended("a", "confirmed")
+    assert [queue.ended("a", "confirmed") for _ in range(2)] == [True, False]
     queue.ended("b", "of somebody's own")
     queue.ended("never heard of", "failed")
     points = {point.attributes["printer.job.outcome"]: point for point in sdk.points("job.duration")}

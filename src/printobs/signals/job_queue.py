@@ -55,15 +55,17 @@ class JobQueue:
             ):
                 instruments.readings(instrument).add(self, read)
 
-    def waits(self, job: str, branch: str, kind: str, age: float = 0.0) -> None:
-        """The job of this ID has been taken, ``age`` seconds ago, and has not ended. Again: nothing changes."""
+    def waits(self, job: str, branch: str, kind: str, age: float = 0.0) -> bool:
+        """The job of this ID has been taken, ``age`` seconds ago, and has not ended; whether that is new."""
         with _guard:
             if job not in self._open:
                 branch = self._branch(branch)
                 self._open[job] = _Open(branch, _kinds(kind), self._now() - max(0.0, age))
+                return True
+        return False
 
-    def ended(self, job: str, outcome: Outcome | str) -> None:
-        """It has ended; its duration is recorded where it waited. Again: nothing changes."""
+    def ended(self, job: str, outcome: Outcome | str) -> bool:
+        """It has ended, and its duration is recorded; whether that is new."""
         with _guard:
             was = self._open.pop(job, None)
             if was is not None:
@@ -71,6 +73,8 @@ class JobQueue:
                     max(0.0, self._now() - was.since),
                     {BRANCH: was.branch, JOB_KIND: was.kind, JOB_OUTCOME: _outcome(outcome)},
                 )
+                return True
+        return False
 
     def held(self, job: str, branch: str, held: bool) -> None:
         """Whether a person has to see to it, now."""
