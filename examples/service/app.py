@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route, WebSocketRoute
 
 import printobs
-from examples.service import api_jobs, api_printers, cors, openapi, problems, sockets
+from examples.service import api_jobs, api_printers, cors, diary, openapi, problems, sockets
 from examples.service.api_jobs import JOBS
 from examples.service.api_printers import AGENTS, PRINTERS
 from examples.service.clients import Clients
@@ -42,6 +42,7 @@ def build(settings: Settings, database: Database) -> Starlette:
     def committed(changes: Changes) -> None:
         clients.publish(changes.happenings)
         measures.take(changes)
+        diary.tell(changes.events)
 
     database.committed = committed
 

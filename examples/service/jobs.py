@@ -293,12 +293,17 @@ class Jobs:
                 details["error_type"] = details["window"] = event.value
                 if state is not State.UNKNOWN:
                     details["window"] = ""
-        again = state is State.UNKNOWN and not job.reprint_of and self._branch(job.printer) in self._reprinting
+        branch = self._branch(job.printer)
+        again = state is State.UNKNOWN and not job.reprint_of and branch in self._reprinting
         if state is State.UNKNOWN:
             details["held"] = not again
         job = self._set(job, state=state, **details)
+        if event is Event.SENT:
+            self._changes.events.append(("job.dispatched", branch, job))
         if state.final:
-            branch = self._branch(job.printer)
+            self._changes.events.append(("job.done", branch, job))
+            if job.held:
+                self._changes.events.append(("job.held", branch, job))
             self._totals.add(Total(OUTCOMES, branch, job.printer, job.kind, state, job.error_type))
         if again:
             self._insert(
@@ -355,8 +360,10 @@ class Jobs:
         self._connection.execute("INSERT INTO contents VALUES (?, ?)", (identifier, content))
         job = self.get(identifier)
         assert job is not None
+        branch = self._branch(job.printer)
         if reprint_of:
-            self._totals.add(Total(REPRINTS, self._branch(job.printer), job.printer))
+            self._totals.add(Total(REPRINTS, branch, job.printer))
+        self._changes.events.append(("job.accepted", branch, job))
         self._tell(job)
         return job
 

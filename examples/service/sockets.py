@@ -46,7 +46,6 @@ async def agent(websocket: WebSocket) -> None:
             raise Refused(f"the token is for branch {holder.branch}")
         session = Session(hello, websocket)
         await gateway.join(session, hello)
-        logger.info("agent %s of %s serves %s", hello.agent, hello.branch, ", ".join(session.printers))
         async for text in messages:
             if not await gateway.hear(session, wire.load(text)):
                 raise Invalid("type", "is not for the service")

@@ -23,14 +23,16 @@ SERVER_PORT: Final = "server.port"
 
 # -- attributes: a print job ------------------------------------------------------------------------------------------
 JOB_ID: Final = "printer.job.id"  # spans and logs only
+ACCEPTED_JOB: Final = "job.id"  # logs only: the ID that an application has promised its client
+AGENT: Final = "agent.name"  # logs only
 JOB_KIND: Final = "printer.job.kind"
 JOB_OUTCOME: Final = "printer.job.outcome"
 JOB_STAGE: Final = "printer.job.stage"
 JOB_PASSIVE: Final = "printer.job.passive"  # spans only: found by itself, without print_job()
-JOB_PARTIAL: Final = "printer.job.partial"  # spans only: some bytes of a failed job left this host
-JOB_WINDOW: Final = "printer.job.window"  # spans only: where the doubt of an unknown job lies
+JOB_PARTIAL: Final = "printer.job.partial"  # spans and logs only: some bytes of a failed job left this host
+JOB_WINDOW: Final = "printer.job.window"  # spans and logs only: where the doubt of an unknown job lies
 JOB_EVIDENCE: Final = "printer.job.evidence"  # spans only: what a confirmed or written job rests on
-JOB_REPRINT_OF: Final = "printer.job.reprint_of"  # spans only: the job that this is another copy of
+JOB_REPRINT_OF: Final = "printer.job.reprint_of"  # spans and logs only: the job that this is another copy of
 JOB_BYTES: Final = "printer.job.size"  # spans only
 DRIVER: Final = "printer.driver"  # spans only: the driver's class
 
@@ -594,3 +596,10 @@ SPAN_HANDSHAKE: Final = "websocket handshake"
 # -- log events -------------------------------------------------------------------------------------------------------
 EVENT_STATE_CHANGED: Final = "printer.state.changed"
 EVENT_QUALITY_CHANGED: Final = "printer.quality.changed"
+EVENT_JOB_ACCEPTED: Final = "job.accepted"
+EVENT_JOB_DISPATCHED: Final = "job.dispatched"
+EVENT_JOB_STARTED: Final = "job.started"
+EVENT_JOB_DONE: Final = "job.done"
+EVENT_JOB_HELD: Final = "job.held"
+EVENT_AGENT_JOINED: Final = "agent.joined"
+EVENT_AGENT_LEFT: Final = "agent.left"
