@@ -44,11 +44,11 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 # The wheel, and only the wheel, is installed: what is tested is what would be published.
-$(VENV)/.run: $(BIN)/python constraints.txt $(SOURCES)
+$(VENV)/.run: $(BIN)/python constraints.txt examples/requirements.txt $(SOURCES)
 	@rm -rf $(VENV)/wheel
 	@PIP_CONSTRAINT=constraints.txt $(PIP) wheel --no-deps --wheel-dir $(VENV)/wheel .
 	@$(PIP) install --constraint constraints.txt --force-reinstall --no-deps $(VENV)/wheel/*.whl
-	@set -- $(VENV)/wheel/*.whl && $(PIP) install --constraint constraints.txt "$$1[all]" uvicorn
+	@set -- $(VENV)/wheel/*.whl && $(PIP) install --constraint constraints.txt "$$1[all]" --requirement examples/requirements.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.txt

@@ -118,6 +118,8 @@ class Deployment:
                 SERVICE_PORT="0",
                 SERVICE_DATABASE=str(folder / "service.db"),
                 SERVICE_JWT_SECRET=SECRET,
+                SERVICE_RATE_REQUESTS="0",
+                SERVICE_RATE_MESSAGES="0",
             )
         )
         self.printers = [f"p{number}" for number in range(printers)]

@@ -16,13 +16,21 @@ _VALUES = {
     conventions.IO_DIRECTION: Direction,
     conventions.MESSAGE_TYPE: MessageType,
     conventions.CORRELATION_SOURCE: conventions.CorrelationSource,
+    conventions.CORRELATION_STATE: conventions.CorrelationState,
+    conventions.CORRELATION_LOOKUP: conventions.Lookup,
     conventions.JOB_WINDOW: conventions.Window,
     conventions.JOB_EVIDENCE: conventions.Evidence,
     conventions.PRINTER_STATE: conventions.State,
     conventions.QUALITY_LEVEL: conventions.Level,
+    conventions.AUTHENTICATION_FAILURE: conventions.AuthenticationFailure,
+    conventions.PROTOCOL: conventions.Protocol,
+    conventions.SECURITY_EVENT: conventions.SecurityEvent,
+    conventions.SEVERITY: conventions.Severity,
+    conventions.RATE_LIMIT: conventions.RateLimit,
 }
 
 _PRINTER = (conventions.BRANCH, conventions.PRINTER)
+_JOB = (conventions.ACCEPTED_JOB, *_PRINTER, conventions.JOB_KIND)
 _EVENTS = (
     (
         conventions.EVENT_STATE_CHANGED,
@@ -34,6 +42,29 @@ _EVENTS = (
         (*_PRINTER, conventions.QUALITY_LEVEL, conventions.PREVIOUS_LEVEL, conventions.QUALITY_SCORE),
         "the quality score of a registered printer has come to another level",
     ),
+    (
+        conventions.EVENT_JOB_ACCEPTED,
+        (*_JOB, conventions.JOB_REPRINT_OF),
+        "the service has a job on its disk, and will tell how it ends",
+    ),
+    (conventions.EVENT_JOB_DISPATCHED, _JOB, "the service gives a job to the agent of its printer"),
+    (conventions.EVENT_JOB_STARTED, _JOB, "the agent begins a job: its first byte follows"),
+    (
+        conventions.EVENT_JOB_DONE,
+        (*_JOB, conventions.JOB_OUTCOME, conventions.ERROR_TYPE, conventions.JOB_PARTIAL, conventions.JOB_WINDOW),
+        "a job has ended, at the agent and then at the service",
+    ),
+    (
+        conventions.EVENT_JOB_HELD,
+        (*_JOB, conventions.JOB_WINDOW),
+        "nobody knows whether a job came out: a person sees to it",
+    ),
+    (
+        conventions.EVENT_AGENT_JOINED,
+        (conventions.BRANCH, conventions.AGENT),
+        "service and agent have found each other",
+    ),
+    (conventions.EVENT_AGENT_LEFT, (conventions.BRANCH, conventions.AGENT), "their connection has ended"),
 )
 
 _SPANS = (
@@ -97,7 +128,10 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "## Log events"
     yield ""
-    yield f"Records of the logger `printobs`. Their name is in `{conventions.EVENT_NAME}`: EventName in OTLP."
+    yield (
+        "Records of the logger `printobs`, and of `service` and `agent` in the reference deployment. "
+        f"Their name is in `{conventions.EVENT_NAME}`: EventName in OTLP. Attributes that are empty are left out."
+    )
     yield ""
     yield "| Name | Attributes | |"
     yield "|---|---|---|"

@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 import printobs
+from examples import events
 from examples.agent.hands import Dropped, Hand, Hands
 from examples.agent.journal import Journal, Unusable, Unwritable
 from examples.agent.printers import Printers
@@ -55,6 +56,7 @@ class Connection:
 
     def __init__(self, settings: Settings, journal: Journal) -> None:
         self._settings = settings
+        self._known: dict[str, str | bool | int] = {"branch.name": settings.branch, "agent.name": settings.name}
         self._journal = journal
         self._hands = Hands(journal)
         self._printers = Printers(settings.branch, settings.printers, journal, self._hands, self._send, self._prove)
@@ -114,6 +116,8 @@ class Connection:
                 await websocket.close(wire.PROTOCOL_ERROR)
             finally:
                 joined, self._websocket = self._websocket is not None, None
+                if joined:  # at once: an agent that is stopped does not come back here
+                    events.log(logger, "agent.left", self._known, "the connection to the service has ended")
                 # Before anything is told in the next one: what has not begun never will.
                 await asyncio.to_thread(self._hands.leave)
                 if joined:
@@ -138,6 +142,7 @@ class Connection:
         self._websocket = websocket
         for refused in answer.refused:
             logger.error("printer %s is not used: %s", refused.id, refused.why)
+        events.log(logger, "agent.joined", self._known, "the service has taken this agent, with %d jobs", len(known))
         _say("joined", jobs=len(known))
         for done in await asyncio.to_thread(self._journal.unsettled):
             await self._send(done)

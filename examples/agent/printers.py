@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 import printobs
+from examples import events
 from examples.agent.cables import SerialPort, UsbDevice
 from examples.agent.drivers import LONGEST, Driver
 from examples.agent.hands import Dropped, Expired, Hand, Hands
@@ -61,7 +62,9 @@ class Printers:
         for name, settings in printers.items():
             driver = _driver(settings.address)
             printobs.register(driver, name=name, branch=branch, proof=settings.proof, monitor=settings.monitor)
-            self._printers[name] = _Printer(name, settings.proof is not None, driver, journal, hands, tell, prove)
+            self._printers[name] = _Printer(
+                name, branch, settings.proof is not None, driver, journal, hands, tell, prove
+            )
 
     async def run(self, hand: Hand, message: wire.Print) -> None:
         """Print a job, and tell how that ended.
@@ -94,9 +97,18 @@ class Printers:
 
 class _Printer:
     def __init__(
-        self, name: str, proof: bool, driver: Driver, journal: Journal, hands: Hands, tell: Tell, prove: Prove
+        self,
+        name: str,
+        branch: str,
+        proof: bool,
+        driver: Driver,
+        journal: Journal,
+        hands: Hands,
+        tell: Tell,
+        prove: Prove,
     ) -> None:
         self.driver = driver
+        self._branch = branch
         self._proof = proof
         self._hands = hands
         self._tell = tell
@@ -145,7 +157,7 @@ class _Printer:
                 done = await asyncio.to_thread(self._hands.refuse, hand, _reason(trouble, job.error_type))
             else:
                 done = await self._ended(hand, job)
-            logger.info("job %s on %s: %s %s", done.id, message.printer, done.outcome, done.error_type)
+            self._log_done(message, done)
             await self._tell(done)
             if done.outcome == "unknown" and self.driver.is_open:
                 self._watch(job, done.id)
@@ -160,6 +172,7 @@ class _Printer:
         driver.device  # noqa: B018 - connects: a printer that cannot be reached has begun nothing
         self._size, self._whole = max(self._torn, min(len(data), LONGEST)), False
         self._hands.begin(hand, nonce, self._size)
+        events.log(logger, "job.started", self._described(message), "job %s on %s begins", message.id, message.printer)
         if self._torn:
             for chunk in _chunks(recover(self._torn)):
                 driver._raw(chunk)
@@ -169,6 +182,26 @@ class _Printer:
         for chunk in _chunks(data):
             driver._raw(chunk)
         self._whole = True
+
+    def _described(self, message: wire.Print) -> dict[str, str | bool | int]:
+        return {
+            "job.id": message.id,
+            "branch.name": self._branch,
+            "printer.name": message.printer,
+            "printer.job.kind": message.kind,
+        }
+
+    def _log_done(self, message: wire.Print, done: wire.Done) -> None:
+        attributes = self._described(message)
+        attributes |= {
+            "printer.job.outcome": done.outcome,
+            "error.type": done.error_type,
+            "printer.job.window": done.window,
+        }
+        if done.outcome == "failed":
+            attributes["printer.job.partial"] = done.partial
+        values = (done.id, message.printer, done.outcome, done.error_type)
+        events.log(logger, "job.done", attributes, "job %s on %s: %s %s", *values)
 
     async def _ended(self, hand: Hand, job: printobs.PrintJob) -> wire.Done:
         unknown = job.outcome is printobs.Outcome.UNKNOWN

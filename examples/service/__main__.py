@@ -44,8 +44,8 @@ def main() -> None:
         host=settings.host,
         port=settings.port,
         log_config=None,
+        log_level="warning",  # below that it tells of each WebSocket, with its query: tokens have been put there
         access_log=False,
-        log_level="warning",  # below that it logs the query of each WebSocket: tokens have been put there
         ws_max_size=1 << 20,
         ws_ping_interval=settings.ping,
         ws_ping_timeout=settings.ping,

@@ -81,7 +81,12 @@ async def test_print(request: Request) -> Response:
     settings = call.settings
     content = {"receipt": receipt.sample("Test print")}
     order = _order(call, request.path_params["id"], "test", settings.job_timeout, settings.job_lifetime, content)
-    return await accepted(call, call.gateway.submit(order), "id")
+    try:
+        return await accepted(call, call.gateway.submit(order), "id")
+    except Problem as problem:
+        if problem.status == 404:
+            await call.database.write(call.database.jobs.missed)
+        raise
 
 
 async def reprint(request: Request) -> Response:

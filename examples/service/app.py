@@ -9,16 +9,20 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import Route, WebSocketRoute
 
 import printobs
-from examples.service import api_jobs, api_printers, openapi, problems, sockets
+from examples.service import api_jobs, api_printers, cors, diary, openapi, problems, sockets
 from examples.service.api_jobs import JOBS
 from examples.service.api_printers import AGENTS, PRINTERS
 from examples.service.clients import Clients
 from examples.service.database import Database
 from examples.service.gateway import Gateway
+from examples.service.measures import Measures
+from examples.service.records import Changes
 from examples.service.settings import Settings
+from examples.service.throttle import Throttle, Throttled
 from examples.service.writer import Unavailable
 
 logger = logging.getLogger("service")
@@ -31,7 +35,16 @@ def build(settings: Settings, database: Database) -> Starlette:
     """The application; `printobs.configure` comes before, for the metrics endpoint."""
     gateway = Gateway(database)
     clients = Clients(gateway.online)
-    database.committed = clients.publish
+    throttle = Throttle(settings)
+    measures = Measures(database.clock)
+    measures.take(database.jobs.standing())  # nothing has been written yet
+
+    def committed(changes: Changes) -> None:
+        clients.publish(changes.happenings)
+        measures.take(changes)
+        diary.tell(changes.events)
+
+    database.committed = committed
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -62,6 +75,8 @@ def build(settings: Settings, database: Database) -> Starlette:
             WebSocketRoute("/ws/agent", sockets.agent),
             WebSocketRoute("/ws/client", sockets.client),
         ],
+        # A page is told by CORS that it is throttled.
+        middleware=[cors.middleware(settings), Middleware(Throttled, throttle=throttle)],
         exception_handlers=problems.HANDLERS,
         lifespan=lifespan,
     )
@@ -69,6 +84,7 @@ def build(settings: Settings, database: Database) -> Starlette:
     app.state.database = database
     app.state.gateway = gateway
     app.state.clients = clients
+    app.state.throttle = throttle
     app.state.ready, app.state.probed_at = True, float("-inf")
     return app
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from examples.environment import Environment, stop
 from examples.jobs.states import SERVICE, Event, State, advance
 from examples.service import schema
+from examples.service.totals import OUTCOMES, Total, Totals
 
 
 def main() -> None:
@@ -40,7 +41,7 @@ def main() -> None:
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.rename(target)
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, schema.Unusable, OSError) as error:
         partial.unlink(missing_ok=True)
         stop(f"the database {source} cannot be copied to {target}: {error}")
     sys.stdout.write(f"{target}: {jobs} jobs\n")
@@ -49,15 +50,20 @@ def main() -> None:
 def _close_open_jobs(path: Path) -> int:
     """Make what has no outcome unknown; how many jobs there are."""
     unknown = advance(SERVICE, advance(SERVICE, State.QUEUED, Event.SENT), Event.JOURNAL_LOST)
-    with closing(schema.connect(path)) as connection:
+    with closing(schema.open_database(path)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        totals = Totals(connection)
+        for branch, printer, kind in connection.execute(
+            "SELECT branch, printer, kind FROM jobs JOIN printers ON printers.id = printer WHERE finished_at IS NULL"
+        ).fetchall():
+            totals.add(Total(OUTCOMES, branch, printer, kind, unknown, Event.JOURNAL_LOST))
         connection.execute(
             "UPDATE jobs SET state = ?, error_type = ?, window = ?, held = 1, finished_at = ?"
             " WHERE finished_at IS NULL",
             (unknown, Event.JOURNAL_LOST, Event.JOURNAL_LOST, time.time()),
         )
-        (health,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if health != "ok":
-            raise sqlite3.DatabaseError("it is damaged")
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA journal_mode = DELETE")  # one file, with nothing beside it
         (jobs,) = connection.execute("SELECT count(*) FROM jobs").fetchone()
         return int(jobs)
 

@@ -9,7 +9,7 @@ from typing import ParamSpec, Self, TypeVar
 from examples.service import schema
 from examples.service.clock import Clock
 from examples.service.jobs import Jobs
-from examples.service.records import Happening
+from examples.service.records import Changes
 from examples.service.registry import Registry
 from examples.service.settings import Settings
 from examples.service.views import Views
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Database:
-    """``jobs`` and ``registry`` are run by `write`, ``views`` by `read`."""
+    """``jobs`` and ``registry`` are run by `write`, ``views`` by `read`; ``committed`` is called with each change."""
 
     def __init__(self, settings: Settings) -> None:
         """Open it; raises `schema.Unusable`."""
@@ -42,8 +42,8 @@ class Database:
         self.registry = Registry(connection, self.clock, self.jobs)
         reading = schema.connect(path)
         self.views = Views(reading)
-        self.committed: Callable[[list[Happening]], None] = lambda _: None
-        self._writer = Writer(connection, self.jobs.drain, lambda happenings: self.committed(happenings))
+        self.committed: Callable[[Changes], None] = lambda _: None
+        self._writer = Writer(connection, self.jobs.drain, lambda changes: self.committed(changes))
         self._reader = Reader(reading)
 
     async def write(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from opentelemetry import context, propagate, trace
@@ -15,6 +15,7 @@ from opentelemetry.trace import SpanKind
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 import printobs
+from examples import events
 from examples.jobs import wire
 from examples.jobs.states import State
 from examples.service.database import Database
@@ -38,6 +39,7 @@ class Session:
         self.branch = hello.branch
         self.agent = hello.agent
         self.key = (hello.branch, hello.agent)
+        self.known: dict[str, str | bool | int] = {"branch.name": hello.branch, "agent.name": hello.agent}
         self.journal = identity(hello.branch, hello.agent, hello.journal)
         self.claimed = tuple(printer.id for printer in hello.printers)
         self.printers: tuple[str, ...] = ()  # those of them that it serves
@@ -150,7 +152,7 @@ class Gateway:
         ``grace``: seconds beyond its time-out that a job's result may take.
         """
         for job in await self._database.write(self._database.jobs.overdue, grace):
-            _log(job, "expire job")
+            _trace(job, "expire job")
         for printer in await self._database.write(self._database.jobs.waiting):
             await self._dispatch(printer)
 
@@ -168,10 +170,14 @@ class Gateway:
             await send(session.websocket, wire.dump(wire.Welcome(joined.refused)))
             self._sessions[session.key] = session
             self._serving.update(dict.fromkeys(session.printers, session))
+        serves = ", ".join(session.printers) or "no printer"
+        events.log(
+            logger, "agent.joined", session.known, "agent %s of %s serves %s", session.agent, session.branch, serves
+        )
         for each in joined.refused:
             logger.warning("agent %s: %s", session.agent, each.why)
         for job in joined.changed:
-            _log(job, "reconcile job")
+            _trace(job, "reconcile job")
         for printer in session.printers:
             await self._dispatch(printer)
 
@@ -179,10 +185,8 @@ class Gateway:
         """An agent is gone: its printers' clients are told that their jobs wait."""
         if not self._forget(session):
             return
-        try:
+        with suppress(Unavailable):  # the writer has said so
             await self._database.write(self._database.registry.seen, session.branch, session.agent)
-        except Unavailable:
-            logger.info("agent %s is gone", session.agent)
 
     def _forget(self, session: Session) -> bool:
         for answer in session.cancels.values():
@@ -192,6 +196,7 @@ class Gateway:
         del self._sessions[session.key]
         for printer in session.printers:
             del self._serving[printer]
+        events.log(logger, "agent.left", session.known, "agent %s of %s is gone", session.agent, session.branch)
         return True
 
     async def _replace(self, sessions: Iterable[Session]) -> None:
@@ -203,7 +208,7 @@ class Gateway:
         """Let another agent claim a printer: who does now has to come again; raises `UnknownPrinter`, `Unavailable`."""
         async with self._joining:
             for job in await self._database.write(self._database.registry.reassign, printer, agent):
-                _log(job, "reconcile job")
+                _trace(job, "reconcile job")
             await self._replace(each for each in self._sessions.values() if printer in each.claimed)
 
     async def hear(self, session: Session, message: wire.Message) -> bool:
@@ -217,8 +222,6 @@ class Gateway:
                 job = await self._database.write(jobs.done, session.journal, message, since_hello=fresh)
                 if job is None:
                     logger.info("the result of job %s came twice, too late, or from another agent", message.id)
-                else:
-                    _log(job)
                 await self._send(session, wire.Settled(message.id))
                 if job is not None:
                     await self._dispatch(job.printer)
@@ -226,7 +229,6 @@ class Gateway:
                 job = await self._database.write(jobs.cancelled, session.journal, message)
                 _answered(session.cancels.pop(message.id, None))
                 if job is not None and job.state.final:
-                    _log(job)
                     await self._dispatch(job.printer)
             case wire.Evidence():
                 job = await self._database.write(jobs.evidence, session.journal, message.id)
@@ -244,13 +246,10 @@ def _answered(waiting: asyncio.Future[None] | None) -> None:
         waiting.set_result(None)
 
 
-def _log(job: Job, span: str = "") -> None:
-    """Say what has become of a job; in a ``span`` that continues its request, where another one is being handled."""
-    if span:
-        with _continued(job.carrier, span):
-            _log(job)
-    elif job.state.final:
-        logger.info("job %s for %s: %s %s", job.id, job.printer, job.state.value, job.error_type)
+def _trace(job: Job, name: str) -> None:
+    """A span that continues a job's request, for what has happened to it while something else was being handled."""
+    with _continued(job.carrier, name):
+        pass
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from typing import Any, Final
 from examples.jobs import wire
 from examples.jobs.states import SERVICE, Event, IllegalTransition, State, advance
 from examples.service.clock import Clock
-from examples.service.records import Happening, Job, Order
+from examples.service.records import Changes, Happening, Job, Order
+from examples.service.totals import OTHER, OUTCOMES, REPRINTS, Total, Totals
 
 MAX_SENT: Final = 5  # times that a job is given to an agent which breaks down before it starts it
 EVENTS_AGE: Final = 86_400.0  # seconds: a client that was away for longer asks for its jobs over HTTP
@@ -68,12 +69,22 @@ class Jobs:
         self._limit = limit
         self._printer_limit = printer_limit
         self._reprinting = frozenset(reprinting)
-        self._happenings: list[Happening] = []
+        self._totals = Totals(connection)
+        self._changes = Changes()
 
-    def drain(self) -> list[Happening]:
-        """The events of the last transaction."""
-        happenings, self._happenings = self._happenings, []
-        return happenings
+    def drain(self) -> Changes:
+        """What the last transaction has done."""
+        changes, self._changes = self._changes, Changes()
+        changes.totals.update(self._totals.drain())
+        return changes
+
+    def standing(self) -> Changes:
+        """How things stand, for who follows changes from now on: all totals, and the jobs that are open or held."""
+        rows = self._connection.execute(
+            "SELECT jobs.*, branch FROM jobs JOIN printers ON printers.id = printer"
+            " WHERE finished_at IS NULL OR held = 1"
+        ).fetchall()
+        return Changes(jobs=[(row["branch"], Job.of(row)) for row in rows], totals=self._totals.all())
 
     def get(self, identifier: str) -> Job | None:
         """The job of this ID."""
@@ -97,6 +108,10 @@ class Jobs:
             raise UnknownPrinter(order.printer)
         self._admit(order.printer)
         return self._insert(order, json.dumps(order.content))
+
+    def missed(self) -> None:
+        """A test print was asked of a printer that there is not: a test that has failed."""
+        self._totals.add(Total(OUTCOMES, "", OTHER, "test", State.FAILED, "not_found"))
 
     def reprint(self, job: Job, order: Order) -> Job:
         """Row 15: a new job, marked as a copy of ``job``, whose hold is closed; raises as `submit`, and `TooLate`."""
@@ -161,6 +176,7 @@ class Jobs:
         """
         job = self.get(result.id)
         if job is None or job.journal != journal:
+            self._changes.strays.append(result.id)
             return None
         if job.state is State.UNKNOWN and result.outcome == "confirmed":
             return self.evidence(journal, job.id)
@@ -173,6 +189,7 @@ class Jobs:
                 window=result.window if result.outcome == "unknown" else "",
             )
         except IllegalTransition:
+            self._changes.strays.append(result.id)
             return None
         if since_hello:
             self._connection.execute(
@@ -241,6 +258,7 @@ class Jobs:
         for (identifier,) in rows:
             self._connection.execute("DELETE FROM contents WHERE job = ?", (identifier,))
             self._connection.execute("DELETE FROM jobs WHERE id = ?", (identifier,))
+            self._changes.pruned.append(identifier)
         self._connection.execute(
             "DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ? ORDER BY at LIMIT ?)",
             (max(before, self._clock.now() - EVENTS_AGE), 4 * SWEPT),
@@ -275,10 +293,18 @@ class Jobs:
                 details["error_type"] = details["window"] = event.value
                 if state is not State.UNKNOWN:
                     details["window"] = ""
-        again = state is State.UNKNOWN and not job.reprint_of and self._branch(job.printer) in self._reprinting
+        branch = self._branch(job.printer)
+        again = state is State.UNKNOWN and not job.reprint_of and branch in self._reprinting
         if state is State.UNKNOWN:
             details["held"] = not again
         job = self._set(job, state=state, **details)
+        if event is Event.SENT:
+            self._changes.events.append(("job.dispatched", branch, job))
+        if state.final:
+            self._changes.events.append(("job.done", branch, job))
+            if job.held:
+                self._changes.events.append(("job.held", branch, job))
+            self._totals.add(Total(OUTCOMES, branch, job.printer, job.kind, state, job.error_type))
         if again:
             self._insert(
                 Order(
@@ -334,6 +360,10 @@ class Jobs:
         self._connection.execute("INSERT INTO contents VALUES (?, ?)", (identifier, content))
         job = self.get(identifier)
         assert job is not None
+        branch = self._branch(job.printer)
+        if reprint_of:
+            self._totals.add(Total(REPRINTS, branch, job.printer))
+        self._changes.events.append(("job.accepted", branch, job))
         self._tell(job)
         return job
 
@@ -343,7 +373,8 @@ class Jobs:
             "INSERT INTO events (owner, at, body) VALUES (?, ?, ?)", (job.owner, self._clock.now(), json.dumps(body))
         )
         assert cursor.lastrowid is not None
-        self._happenings.append(Happening(cursor.lastrowid, job.owner, body))
+        self._changes.happenings.append(Happening(cursor.lastrowid, job.owner, body))
+        self._changes.jobs.append((self._branch(job.printer), job))
 
     def _by_key(self, order: Order) -> Job | None:
         if order.key is None:

@@ -121,6 +121,7 @@ _PROBLEMS: Final = {
     413: "The body is too long.",
     415: "The body is not JSON.",
     422: "This Idempotency-Key was sent with another request.",
+    429: "Too many requests from this address or with this token: wait Retry-After seconds.",
     503: "Nothing was taken: send it again after Retry-After seconds.",
 }
 
@@ -287,7 +288,7 @@ def _described(operation: Operation) -> Schema:
     described: Schema = {"summary": operation.summary, "responses": {}}
     for status, name in operation.answers.items():
         described["responses"][str(status)] = _answer("As asked.", "application/json", name)
-    problems = {*operation.problems, *((400, 401, 403) if operation.scopes else ())}
+    problems = {429, *operation.problems, *((400, 401, 403) if operation.scopes else ())}
     for status in sorted(problems):
         described["responses"][str(status)] = _answer(_PROBLEMS[status], "application/problem+json", "Problem")
     if operation.scopes:

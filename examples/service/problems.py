@@ -46,7 +46,8 @@ def busy(field: str, detail: str) -> Problem:
 
 
 def unauthorized(refused: Refused) -> Problem:
-    """The answer to a request without a good token (RFC 6750)."""
+    """The answer to a request without a good token (RFC 6750), which is counted."""
+    printobs.security.authentication_failed(refused.reason)
     challenge = "Bearer" + (f' error="{refused.code}"' if refused.code else "")
     if refused.status == 403:
         challenge += f', scope="{refused.scope.replace(" or ", " ")}"'

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from examples.jobs.states import State
+from examples.service.totals import Total
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,22 @@ class Happening:
     seq: int
     owner: str
     body: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a transaction has done: what web clients are told; jobs as they are now, each with its branch; totals.
+
+    ``events`` are jobs as they were when that happened to them: the event's name, the branch, the job. ``pruned`` are
+    jobs that are no more, ``strays`` are those of results that changed nothing.
+    """
+
+    happenings: list[Happening] = field(default_factory=list)
+    jobs: list[tuple[str, Job]] = field(default_factory=list)
+    events: list[tuple[str, str, Job]] = field(default_factory=list)
+    pruned: list[str] = field(default_factory=list)
+    strays: list[str] = field(default_factory=list)
+    totals: dict[Total, int] = field(default_factory=dict)
 
 
 def moment(seconds: float | None) -> str | None:

@@ -15,6 +15,7 @@ from examples.service.gateway import Gateway
 from examples.service.problems import Problem
 from examples.service.records import Job
 from examples.service.settings import Settings
+from examples.service.throttle import REQUEST
 
 _KEY: Final = r"[\x21-\x7e]{1,255}"
 
@@ -23,7 +24,7 @@ class Call:
     """One request with the parts of the service that it needs."""
 
     def __init__(self, request: Request, *any_of: str) -> None:
-        """Raises `tokens.Refused` unless its token has one of the scopes ``any_of``."""
+        """Raises `tokens.Refused` without a token that has a scope of ``any_of``, `Problem` if it comes too often."""
         state = request.app.state
         self.request = request
         self.settings: Settings = state.settings
@@ -31,6 +32,7 @@ class Call:
         self.gateway: Gateway = state.gateway
         self.clients: Clients = state.clients
         self.holder = tokens.holder(request, self.settings.secret, self.settings.audience, *any_of)
+        state.throttle.admit(REQUEST, "token", self.holder.subject)
 
     @property
     def operates(self) -> bool:

@@ -89,6 +89,28 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE INDEX events_by_owner ON events (owner, seq)",
         "CREATE INDEX events_by_time ON events (at)",
     ),
+    (
+        """
+        CREATE TABLE totals (
+            name TEXT NOT NULL,  -- of what is counted
+            branch TEXT NOT NULL,
+            printer TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            outcome TEXT NOT NULL,
+            error_type TEXT NOT NULL,
+            count INTEGER NOT NULL,
+            PRIMARY KEY (name, branch, printer, kind, outcome, error_type)
+        ) STRICT, WITHOUT ROWID
+        """,
+        """
+        INSERT INTO totals SELECT 'outcomes', branch, printer, kind, jobs.state, error_type, count(*)
+        FROM jobs JOIN printers ON printers.id = printer WHERE finished_at IS NOT NULL GROUP BY 2, 3, 4, 5, 6
+        """,
+        """
+        INSERT INTO totals SELECT 'reprints', branch, printer, '', '', '', count(*)
+        FROM jobs JOIN printers ON printers.id = printer WHERE reprint_of != '' GROUP BY 2, 3
+        """,
+    ),
 )
 
 

@@ -15,9 +15,11 @@ MIN_SECRET = 32
 class Settings:
     """What can be set; seconds, bytes and days.
 
-    ``origins`` are those of pages that may open a WebSocket. In ``reprint_branches`` a receipt that may not have come
-    out is printed again, marked, without asking. ``answer_grace``: how long a result is waited for beyond its job's
-    time-out. ``ping``: how long an agent may be silent before it is asked whether it is there, and how long after.
+    ``origins`` are those of pages that may send requests and open WebSockets. In ``reprint_branches`` a receipt that
+    may not have come out is printed again, marked, without asking. ``answer_grace``: how long a result is waited for
+    beyond its job's time-out. ``ping``: how long an agent may be silent before it is asked whether it is there, and how
+    long after.
+    ``rate_*``: how many a minute of one address, and of one token's holder; 0 is no limit.
     """
 
     host: str
@@ -34,6 +36,9 @@ class Settings:
     answer_grace: int
     ping: int
     keep_days: int
+    rate_requests: int
+    rate_handshakes: int
+    rate_messages: int
     reprint_branches: frozenset[str]
 
     @classmethod
@@ -55,6 +60,9 @@ class Settings:
             answer_grace=environment.integer("SERVICE_ANSWER_GRACE", 30, 1, 3600),
             ping=environment.integer("SERVICE_PING", 20, 1, 300),
             keep_days=environment.integer("SERVICE_KEEP_DAYS", 30, 1, 3650),
+            rate_requests=environment.integer("SERVICE_RATE_REQUESTS", 30_000, 0, 10_000_000),
+            rate_handshakes=environment.integer("SERVICE_RATE_HANDSHAKES", 3000, 0, 10_000_000),
+            rate_messages=environment.integer("SERVICE_RATE_MESSAGES", 30_000, 0, 10_000_000),
             reprint_branches=environment.names("SERVICE_REPRINT_BRANCHES", wire.NAME),
         )
         if settings.secret and len(settings.secret.encode()) < MIN_SECRET:

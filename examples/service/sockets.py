@@ -10,6 +10,7 @@ from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+import printobs
 from examples.jobs import wire
 from examples.jobs.checks import Fields, Invalid
 from examples.service import tokens
@@ -19,6 +20,7 @@ from examples.service.gateway import Gateway, Session, send
 from examples.service.problems import Problem, unauthorized
 from examples.service.registry import Refused
 from examples.service.settings import Settings
+from examples.service.throttle import HANDSHAKE, MESSAGE, Throttle, address
 from examples.service.writer import Unavailable
 
 logger = logging.getLogger("service")
@@ -33,7 +35,7 @@ async def agent(websocket: WebSocket) -> None:
     if holder is None:
         return
     gateway: Gateway = websocket.app.state.gateway
-    messages = _texts(websocket)
+    messages = _texts(websocket, holder)
     session: Session | None = None
     try:
         async with asyncio.timeout(HELLO_TIMEOUT):
@@ -44,17 +46,20 @@ async def agent(websocket: WebSocket) -> None:
             raise Refused(f"the token is for branch {holder.branch}")
         session = Session(hello, websocket)
         await gateway.join(session, hello)
-        logger.info("agent %s of %s serves %s", hello.agent, hello.branch, ", ".join(session.printers) or "no printer")
         async for text in messages:
             if not await gateway.hear(session, wire.load(text)):
                 raise Invalid("type", "is not for the service")
     except Refused as refused:
         logger.warning("agent %s refused: %s", holder.subject, refused)
+        printobs.security.event("agent_refused", "high")
         await send(websocket, wire.dump(wire.Refuse(str(refused))))
         await websocket.close(wire.REFUSED)
     except Invalid as invalid:
         logger.warning("agent %s breaks the protocol: %s", holder.subject, invalid)
+        printobs.security.event("protocol_violation", "medium")
         await websocket.close(wire.PROTOCOL_ERROR, str(invalid)[:100])
+    except Problem as throttled:
+        await websocket.close(TRY_AGAIN, throttled.detail)
     except Unavailable:
         # What it said was not taken: it says it again on its next connection.
         await websocket.close(TRY_AGAIN, "the service cannot store anything just now")
@@ -83,13 +88,15 @@ async def client(websocket: WebSocket) -> None:
         with clients.client(owner) as listening:
             sending = asyncio.create_task(_tell(websocket, listening, after))
             try:
-                async for _ in _texts(websocket):
+                async for _ in _texts(websocket, holder):
                     pass  # it has nothing to say
             finally:
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
     except Invalid as invalid:
         await websocket.close(1003, str(invalid)[:100])
+    except Problem as throttled:
+        await websocket.close(TRY_AGAIN, throttled.detail)
     except TooMany:
         await websocket.close(TRY_AGAIN, "too many clients are connected")
 
@@ -125,14 +132,21 @@ async def _tell(websocket: WebSocket, client: Client, after: int | None) -> None
 
 async def _admitted(websocket: WebSocket, *any_of: str) -> tokens.Holder | None:
     settings: Settings = websocket.app.state.settings
+    throttle: Throttle = websocket.app.state.throttle
     try:
+        throttle.admit(HANDSHAKE, "address", address(websocket))
         holder = tokens.holder(websocket, settings.secret, settings.audience, *any_of)
+        throttle.admit(HANDSHAKE, "token", holder.subject)
     except tokens.Refused as refused:
         await websocket.send_denial_response(unauthorized(refused).response())
+        return None
+    except Problem as throttled:
+        await websocket.send_denial_response(throttled.response())
         return None
     # Browsers say where a page is from; nobody else does.
     origin = websocket.headers.get("origin")
     if origin is not None and origin not in settings.origins:
+        printobs.security.origin_refused(origin, "websocket")
         problem = Problem(403, "origin", "pages from here may not connect: add the origin to SERVICE_ORIGINS")
         await websocket.send_denial_response(problem.response())
         return None
@@ -140,8 +154,12 @@ async def _admitted(websocket: WebSocket, *any_of: str) -> tokens.Holder | None:
     return holder
 
 
-async def _texts(websocket: WebSocket) -> AsyncIterator[str]:
+async def _texts(websocket: WebSocket, holder: tokens.Holder) -> AsyncIterator[str]:
+    throttle: Throttle = websocket.app.state.throttle
+    client = address(websocket)
     while (event := await websocket.receive())["type"] == "websocket.receive":
+        throttle.admit(MESSAGE, "address", client)
+        throttle.admit(MESSAGE, "token", holder.subject)
         text = event.get("text")
         if text is None:
             raise Invalid("message", "must be text")

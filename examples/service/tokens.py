@@ -17,10 +17,14 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
 class Refused(Exception):  # noqa: N818 - reads as what happened
-    """A request without a token that is good for this; ``code`` as in RFC 6750, section 3.1; ``scope`` it takes."""
+    """A request without a token that is good for this; ``code`` as in RFC 6750, section 3.1; ``scope`` it takes.
 
-    def __init__(self, status: int, code: str | None, scope: str = "") -> None:
+    ``reason`` is what it is counted by.
+    """
+
+    def __init__(self, status: int, code: str | None, reason: str, scope: str = "") -> None:
         super().__init__(code)
+        self.reason = reason
         self.status = status
         self.code = code
         self.scope = scope
@@ -37,7 +41,7 @@ class Holder:
     def require(self, scope: str) -> None:
         """Raises `Refused` unless the token has ``scope`` too."""
         if scope not in self.scopes:
-            raise Refused(403, "insufficient_scope", scope)
+            raise Refused(403, "insufficient_scope", "scope", scope)
 
 
 def issue(
@@ -64,20 +68,33 @@ def holder(connection: HTTPConnection, secret: str, audience: str, *any_of: str)
     if scheme.lower() != "bearer" or not token:
         token = (subprotocol(connection) or "").removeprefix(_BEARER)
     if not token:
-        raise Refused(401, None)
+        raise Refused(401, None, "missing")
     try:
         claims = jwt.decode(
             token.strip(), secret, ["HS256"], audience=audience, options={"require": ["exp", "aud", "sub"]}
         )
-    except jwt.PyJWTError:
-        raise Refused(401, "invalid_token") from None
+    except jwt.PyJWTError as error:
+        raise Refused(401, "invalid_token", _reason(error)) from None
     subject, branch, scopes = claims["sub"], claims.get("branch", ""), claims.get("scope")
     if not isinstance(scopes, str) or not set(any_of) & set(scopes.split()):
-        raise Refused(403, "insufficient_scope", " or ".join(any_of))
+        raise Refused(403, "insufficient_scope", "scope", " or ".join(any_of))
     if (
         not _NAME.fullmatch(subject)
         or not isinstance(branch, str)
         or ("agent" in any_of and not _NAME.fullmatch(branch))
     ):
-        raise Refused(401, "invalid_token")
+        raise Refused(401, "invalid_token", "malformed")
     return Holder(subject, branch, frozenset(scopes.split()))
+
+
+def _reason(error: jwt.PyJWTError) -> str:
+    match error:
+        case jwt.ExpiredSignatureError():
+            return "expired"
+        case jwt.InvalidAudienceError():
+            return "audience"
+        case jwt.InvalidSignatureError() | jwt.InvalidAlgorithmError():
+            return "signature"
+        case jwt.DecodeError() | jwt.MissingRequiredClaimError():
+            return "malformed"
+    return "other"

@@ -18,13 +18,18 @@ if TYPE_CHECKING:
     from printobs.integrations.asgi import TelemetryMiddleware
     from printobs.integrations.metrics_endpoint import metrics_app, metrics_route
     from printobs.signals.correlation import correlation, correlation_id
+    from printobs.signals.correlation_registry import CorrelationRegistry
+    from printobs.signals.job_queue import JobQueue
     from printobs.signals.message_scope import message
     from printobs.signals.printer_health import Health
     from printobs.signals.propagation import inject
+    from printobs.signals.security import security
 
 __all__ = [
+    "CorrelationRegistry",
     "Handle",
     "Health",
+    "JobQueue",
     "Outcome",
     "PrintJob",
     "PrintJobFailed",
@@ -40,14 +45,17 @@ __all__ = [
     "metrics_route",
     "print_job",
     "register",
+    "security",
     "testing",
     "uninstrument",
 ]
 
 # Where each name lives, and the extra that its module needs.
 _HOMES: Final = {
+    "CorrelationRegistry": ("signals.correlation_registry", ""),
     "Handle": ("assembly.handle", ""),
     "Health": ("signals.printer_health", ""),
+    "JobQueue": ("signals.job_queue", ""),
     "Outcome": ("core.conventions", ""),
     "PrintJob": ("assembly.printing", ""),
     "PrintJobFailed": ("assembly.printing", ""),
@@ -63,6 +71,7 @@ _HOMES: Final = {
     "metrics_route": ("integrations.metrics_endpoint", "prometheus"),
     "print_job": ("assembly.printing", ""),
     "register": ("assembly.printing", ""),
+    "security": ("signals.security", ""),
     "testing": ("testing", "testing"),
     "uninstrument": ("assembly.instrumentation", ""),
 }

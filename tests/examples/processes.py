@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -182,6 +183,16 @@ class Service:
         status, job, _ = self.ask("POST", "/api/v1/printing/jobs", {"printer": printer, "receipt": receipt, **more})
         assert status == 202, job
         return job
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum over the series of ``name`` that have these labels, as Prometheus would see them."""
+        answer = self.ask("GET", "/api/v1/metrics", bearer=token("prometheus", "metrics"))[1]
+        total = 0.0
+        for line in answer["text"].splitlines():
+            found = re.fullmatch(rf"{name}(?:\{{(.*)\}})? (\S+)", line)
+            if found and all(f'{label}="{value}"' in (found[1] or "") for label, value in labels.items()):
+                total += float(found[2])
+        return total
 
     def ended(self, identifier: str, within: float = 15.0) -> dict[str, Any]:
         """The job, once it has an outcome."""

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -256,8 +257,8 @@ def order(text: str = "x", **changes: Any) -> Order:
     return Order(**{**values, **changes})
 
 
-def settings_for(path: Path) -> Settings:
-    return Settings(
+def settings_for(path: Path, **changes: Any) -> Settings:
+    settings = Settings(
         host="",
         port=0,
         database=str(path),
@@ -272,8 +273,12 @@ def settings_for(path: Path) -> Settings:
         answer_grace=30,
         ping=20,
         keep_days=30,
+        rate_requests=0,
+        rate_handshakes=0,
+        rate_messages=0,
         reprint_branches=frozenset(),
     )
+    return replace(settings, **changes)
 
 
 @pytest.fixture

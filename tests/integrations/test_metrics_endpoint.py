@@ -15,6 +15,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from starlette.applications import Starlette
 
 from printobs.integrations.metrics_endpoint import metrics_app, metrics_route
+from tests.conftest import Sdk
 from tests.integrations.uvicorn_server import serve
 
 SECRET = "s" * 32
@@ -97,31 +98,35 @@ def hmac_with_the_public_key() -> str:
 
 
 @pytest.mark.parametrize(
-    ("path", "made", "status", "challenge"),
+    ("path", "made", "status", "challenge", "reason"),
     [
-        ("/api/v1/metrics", None, 401, "Bearer"),
-        ("/api/v1/metrics", "junk", 401, 'Bearer error="invalid_token"'),
-        ("/api/v1/metrics", token(exp=int(time.time()) - 60), 401, 'Bearer error="invalid_token"'),
-        ("/api/v1/metrics", token(exp=None), 401, 'Bearer error="invalid_token"'),
-        ("/api/v1/metrics", token(aud="other"), 401, 'Bearer error="invalid_token"'),
-        ("/api/v1/metrics", token(aud=None), 401, 'Bearer error="invalid_token"'),
-        ("/api/v1/metrics", token("x" * 32), 401, 'Bearer error="invalid_token"'),
-        ("/api/v1/metrics", token("", "none"), 401, 'Bearer error="invalid_token"'),
-        ("/api/v1/metrics", token(PRIVATE_PEM, "RS256"), 401, 'Bearer error="invalid_token"'),
-        ("/rsa", token("", "none"), 401, 'Bearer error="invalid_token"'),
-        ("/rsa", hmac_with_the_public_key(), 401, 'Bearer error="invalid_token"'),
-        ("/rsa", token(), 401, 'Bearer error="invalid_token"'),
-        ("/api/v1/metrics", token(scope="print"), 403, 'Bearer error="insufficient_scope"'),
-        ("/api/v1/metrics", token(scope=["metrics"]), 403, 'Bearer error="insufficient_scope"'),
+        ("/api/v1/metrics", None, 401, "Bearer", "missing"),
+        ("/api/v1/metrics", "junk", 401, 'Bearer error="invalid_token"', "malformed"),
+        ("/api/v1/metrics", token(exp=int(time.time()) - 60), 401, 'Bearer error="invalid_token"', "expired"),
+        ("/api/v1/metrics", token(exp=None), 401, 'Bearer error="invalid_token"', "malformed"),
+        ("/api/v1/metrics", token(aud="other"), 401, 'Bearer error="invalid_token"', "audience"),
+        ("/api/v1/metrics", token(aud=None), 401, 'Bearer error="invalid_token"', "malformed"),
+        ("/api/v1/metrics", token("x" * 32), 401, 'Bearer error="invalid_token"', "signature"),
+        ("/api/v1/metrics", token("", "none"), 401, 'Bearer error="invalid_token"', "signature"),
+        ("/api/v1/metrics", token(PRIVATE_PEM, "RS256"), 401, 'Bearer error="invalid_token"', "signature"),
+        ("/rsa", token("", "none"), 401, 'Bearer error="invalid_token"', "signature"),
+        ("/rsa", hmac_with_the_public_key(), 401, 'Bearer error="invalid_token"', "signature"),
+        ("/rsa", token(), 401, 'Bearer error="invalid_token"', "signature"),
+        ("/api/v1/metrics", token(scope="print"), 403, 'Bearer error="insufficient_scope"', "scope"),
+        ("/api/v1/metrics", token(scope=["metrics"]), 403, 'Bearer error="insufficient_scope"', "scope"),
     ],
 )
-def test_any_other_token_is_refused(port: int, path: str, made: str | None, status: int, challenge: str) -> None:
+def test_any_other_token_is_refused_and_counted(
+    sdk: Sdk, port: int, path: str, made: str | None, status: int, challenge: str, reason: str
+) -> None:
     got, _, header, body = ask(port, made, path)
     assert (got, header) == (status, challenge)
     problem = json.loads(body)
     assert (problem["status"], problem["field"]) == (status, "authorization")
     assert problem["detail"].startswith("send a token as 'Authorization: Bearer …': ")
     assert ("scope metrics" in problem["detail"]) == (status == 403)
+    [counted] = sdk.points("security.authentication.failures")
+    assert (dict(counted.attributes), counted.value) == ({"authentication.failure.reason": reason}, 1)
 
 
 def test_another_method_is_told_which_to_use() -> None:

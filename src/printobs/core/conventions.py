@@ -23,14 +23,16 @@ SERVER_PORT: Final = "server.port"
 
 # -- attributes: a print job ------------------------------------------------------------------------------------------
 JOB_ID: Final = "printer.job.id"  # spans and logs only
+ACCEPTED_JOB: Final = "job.id"  # logs only: the ID that an application has promised its client
+AGENT: Final = "agent.name"  # logs only
 JOB_KIND: Final = "printer.job.kind"
 JOB_OUTCOME: Final = "printer.job.outcome"
 JOB_STAGE: Final = "printer.job.stage"
 JOB_PASSIVE: Final = "printer.job.passive"  # spans only: found by itself, without print_job()
-JOB_PARTIAL: Final = "printer.job.partial"  # spans only: some bytes of a failed job left this host
-JOB_WINDOW: Final = "printer.job.window"  # spans only: where the doubt of an unknown job lies
+JOB_PARTIAL: Final = "printer.job.partial"  # spans and logs only: some bytes of a failed job left this host
+JOB_WINDOW: Final = "printer.job.window"  # spans and logs only: where the doubt of an unknown job lies
 JOB_EVIDENCE: Final = "printer.job.evidence"  # spans only: what a confirmed or written job rests on
-JOB_REPRINT_OF: Final = "printer.job.reprint_of"  # spans only: the job that this is another copy of
+JOB_REPRINT_OF: Final = "printer.job.reprint_of"  # spans and logs only: the job that this is another copy of
 JOB_BYTES: Final = "printer.job.size"  # spans only
 DRIVER: Final = "printer.driver"  # spans only: the driver's class
 
@@ -47,11 +49,21 @@ MESSAGE_LENGTH: Final = "websocket.message.length"  # spans only
 CLOSE_CODE: Final = "websocket.close.code"
 CONNECTION_ID: Final = "websocket.connection.id"  # spans and logs only
 
+# -- attributes: security ---------------------------------------------------------------------------------------------
+AUTHENTICATION_FAILURE: Final = "authentication.failure.reason"
+ORIGIN: Final = "security.origin"  # the first twenty that are well formed
+PROTOCOL: Final = "network.protocol.name"
+SECURITY_EVENT: Final = "security.event.type"
+SEVERITY: Final = "security.event.severity"
+RATE_LIMIT: Final = "rate_limit.kind"
+
 # -- attributes: shared -----------------------------------------------------------------------------------------------
 IO_DIRECTION: Final = "network.io.direction"
 ERROR_TYPE: Final = "error.type"
 CORRELATION_ID: Final = "correlation.id"  # spans, logs and baggage only
 CORRELATION_SOURCE: Final = "correlation.source"
+CORRELATION_STATE: Final = "correlation.state"
+CORRELATION_LOOKUP: Final = "correlation.lookup.result"
 EVENT_NAME: Final = "otel.event.name"  # logs only: becomes the EventName of an OpenTelemetry log record
 
 # What every value over a bound becomes; the name the semantic conventions use for http.request.method.
@@ -167,6 +179,68 @@ class CorrelationSource(StrEnum):
     REFUSED = "refused"
 
 
+class CorrelationState(StrEnum):
+    """Where a correlation ID is whose answer somebody waits for; the last three are ends."""
+
+    PENDING = "pending"
+    DISPATCHED = "dispatched"
+    ACKNOWLEDGED = "acknowledged"
+    EXPIRED = "expired"
+    EVICTED = "evicted"  # too many waited: the oldest was given up
+
+
+class Lookup(StrEnum):
+    """Whether the ID of an answer was one that somebody waits for."""
+
+    HIT = "hit"
+    MISS = "miss"
+
+
+class AuthenticationFailure(StrEnum):
+    """Why a token, or whatever else proves who asks, was not good enough."""
+
+    MISSING = "missing"
+    MALFORMED = "malformed"
+    EXPIRED = "expired"
+    SIGNATURE = "signature"
+    AUDIENCE = "audience"
+    SCOPE = "scope"
+    OTHER = OTHER
+
+
+class Protocol(StrEnum):
+    """Values of ``network.protocol.name`` that a page's origin comes by."""
+
+    HTTP = "http"
+    WEBSOCKET = "websocket"
+
+
+class SecurityEvent(StrEnum):
+    """The security events that printobs counts itself; an application may have thirty of its own."""
+
+    AUTHENTICATION_FAILURE = "authentication_failure"
+    ORIGIN_REFUSED = "origin_refused"
+    RATE_LIMIT = "rate_limit"
+
+
+class Severity(StrEnum):
+    """How much a security event matters: from what happens every day to what somebody has to look at now."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class RateLimit(StrEnum):
+    """What was asked for too often."""
+
+    REQUEST = "request"  # over HTTP
+    HANDSHAKE = "handshake"  # of a WebSocket
+    MESSAGE = "message"  # over a WebSocket
+    OTHER = OTHER
+
+
 class Kind(StrEnum):
     """How an instrument is fed."""
 
@@ -175,6 +249,8 @@ class Kind(StrEnum):
     CELLS = "observable counter"
     UP_DOWN_CELLS = "observable up-down counter"
     STATES = "observable up-down counter, 1 or 0"
+    TOTALS = "observable counter, kept elsewhere"
+    AMOUNTS = "observable up-down counter, kept elsewhere"
     GAUGE = "observable gauge"
 
 
@@ -192,6 +268,8 @@ class Instrument:
 
 # 5 ms to 5 min: a receipt takes 0.3 to 5 s; a job waits for paper for minutes.
 _JOB_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)
+# A job may wait for a day.
+_ANSWER_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 _CONNECTION_SECONDS = (1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 604800.0)
 _PING_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 # The check has a second.
@@ -351,6 +429,126 @@ CORRELATION_IDS = Instrument(
     (CORRELATION_SOURCE,),
 )
 
+CORRELATION_LIFECYCLE = Instrument(
+    "correlation.lifecycle",
+    Kind.CELLS,
+    "{id}",
+    "Correlation IDs that came to this state; success is acknowledged by pending.",
+    (CORRELATION_STATE,),
+)
+CORRELATION_OPEN = Instrument(
+    "correlation.open",
+    Kind.AMOUNTS,
+    "{id}",
+    "Correlation IDs whose answer somebody waits for: pending or dispatched.",
+    (CORRELATION_STATE,),
+)
+CORRELATION_LOOKUPS = Instrument(
+    "correlation.lookups",
+    Kind.CELLS,
+    "{lookup}",
+    "Correlation IDs of answers that were looked for among those that somebody waits for.",
+    (CORRELATION_LOOKUP,),
+)
+CORRELATION_LIFETIME = Instrument(
+    "correlation.lifetime",
+    Kind.HISTOGRAM,
+    "s",
+    "Time that a correlation ID waited for its answer, by how that ended.",
+    (CORRELATION_STATE,),
+    _ANSWER_SECONDS,
+)
+_CORRELATION = (CORRELATION_LIFECYCLE, CORRELATION_OPEN, CORRELATION_LOOKUPS, CORRELATION_LIFETIME)
+
+# An application's own queue of print jobs: what it has taken, and tells how it ends.
+JOB_OUTCOMES = Instrument(
+    "job.outcomes",
+    Kind.TOTALS,
+    "{job}",
+    "Print jobs that an application has taken and that have ended; durable, so that it goes on after a restart.",
+    (*_WHERE, JOB_KIND, JOB_OUTCOME, ERROR_TYPE),
+)
+JOB_REPRINTS = Instrument(
+    "job.reprints",
+    Kind.TOTALS,
+    "{job}",
+    "Print jobs that an application has taken as another copy of one before; durable.",
+    _WHERE,
+)
+JOB_DURATION = Instrument(
+    "job.duration",
+    Kind.HISTOGRAM,
+    "s",
+    "Time from a print job's acceptance by an application to its outcome.",
+    (BRANCH, JOB_KIND, JOB_OUTCOME),
+    _ANSWER_SECONDS,
+)
+JOB_QUEUE_LENGTH = Instrument(
+    "job.queue.length",
+    Kind.AMOUNTS,
+    "{job}",
+    "Print jobs that an application has taken and that have not ended.",
+    (BRANCH,),
+)
+JOB_QUEUE_AGE = Instrument(
+    "job.queue.age",
+    Kind.GAUGE,
+    "s",
+    "Time since the oldest print job that has not ended was taken; 0 without any.",
+    (BRANCH,),
+)
+JOB_HELD = Instrument(
+    "job.held",
+    Kind.AMOUNTS,
+    "{job}",
+    "Print jobs that may not have come out, and that a person has to see to.",
+    (BRANCH,),
+)
+_JOBS = (JOB_OUTCOMES, JOB_REPRINTS, JOB_DURATION, JOB_QUEUE_LENGTH, JOB_QUEUE_AGE, JOB_HELD)
+
+SECURITY_AUTHENTICATION_FAILURES = Instrument(
+    "security.authentication.failures",
+    Kind.COUNTER,
+    "{failure}",
+    "Requests and handshakes without a token that was good for them.",
+    (AUTHENTICATION_FAILURE,),
+)
+SECURITY_ORIGINS_REFUSED = Instrument(
+    "security.origins.refused",
+    Kind.COUNTER,
+    "{request}",
+    "Requests (CORS) and WebSocket handshakes from pages of an origin that is not allowed.",
+    (ORIGIN, PROTOCOL),
+)
+SECURITY_EVENTS = Instrument(
+    "security.events",
+    Kind.COUNTER,
+    "{event}",
+    "What may be an attack: the failures, refusals and limits that are counted here too, and the application's own.",
+    (SECURITY_EVENT, SEVERITY),
+)
+SECURITY_RATE_LIMIT_TRIGGERS = Instrument(
+    "security.rate_limit.triggers",
+    Kind.COUNTER,
+    "{request}",
+    "Requests, handshakes and messages that were refused since too many had come from there.",
+    (RATE_LIMIT,),
+)
+SECURITY_RATE_LIMIT_CLIENTS = Instrument(
+    "security.rate_limit.clients",
+    Kind.AMOUNTS,
+    "{client}",
+    "Clients that a rate limit refuses just now.",
+    (),
+)
+_SECURITY = (
+    SECURITY_AUTHENTICATION_FAILURES,
+    SECURITY_ORIGINS_REFUSED,
+    SECURITY_EVENTS,
+    SECURITY_RATE_LIMIT_TRIGGERS,
+    SECURITY_RATE_LIMIT_CLIENTS,
+)
+
 INSTRUMENTS: Final[tuple[Instrument, ...]] = (
     PRINTER_JOBS,
     PRINTER_JOB_DURATION,
@@ -376,6 +574,9 @@ INSTRUMENTS: Final[tuple[Instrument, ...]] = (
         )
     ),
     CORRELATION_IDS,
+    *_CORRELATION,
+    *_JOBS,
+    *_SECURITY,
 )
 
 # Pairs that one cell feeds: how many, and how large together.
@@ -395,3 +596,10 @@ SPAN_HANDSHAKE: Final = "websocket handshake"
 # -- log events -------------------------------------------------------------------------------------------------------
 EVENT_STATE_CHANGED: Final = "printer.state.changed"
 EVENT_QUALITY_CHANGED: Final = "printer.quality.changed"
+EVENT_JOB_ACCEPTED: Final = "job.accepted"
+EVENT_JOB_DISPATCHED: Final = "job.dispatched"
+EVENT_JOB_STARTED: Final = "job.started"
+EVENT_JOB_DONE: Final = "job.done"
+EVENT_JOB_HELD: Final = "job.held"
+EVENT_AGENT_JOINED: Final = "agent.joined"
+EVENT_AGENT_LEFT: Final = "agent.left"

@@ -69,10 +69,14 @@ def _make(meter: Meter, instrument: Instrument) -> Counter | Histogram | Family[
         return meter.create_histogram(
             name, unit, description, explicit_bucket_boundaries_advisory=list(instrument.buckets)
         )
-    if instrument.kind is Kind.STATES:
+    if instrument.kind in (Kind.STATES, Kind.AMOUNTS):
         states = Readings(sum)
         meter.create_observable_up_down_counter(name, [states.observe], unit, description)
         return states
+    if instrument.kind is Kind.TOTALS:
+        totals = Readings(sum)
+        meter.create_observable_counter(name, [totals.observe], unit, description)
+        return totals
     if instrument.kind is Kind.GAUGE:
         values = Readings(min)
         meter.create_observable_gauge(name, [values.observe], unit, description)

@@ -17,6 +17,9 @@ from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from printobs.core.conventions import AuthenticationFailure
+from printobs.signals.security import security
+
 if TYPE_CHECKING:
     from starlette.routing import Route
 
@@ -32,10 +35,26 @@ _MIN_SECRET: Final = 32  # bytes: RFC 7518, section 3.2
 class _Refused(Exception):  # noqa: N818 - reads as what happened
     """A request without a token that is good for this; ``code`` as in RFC 6750, section 3.1."""
 
-    def __init__(self, status: int, code: str | None) -> None:
+    def __init__(self, status: int, code: str | None, reason: AuthenticationFailure) -> None:
         super().__init__(code)
         self.status = status
         self.code = code
+        self.reason = reason
+
+
+# A class after those that it is a base of.
+_REASONS: Final = (
+    (jwt.ExpiredSignatureError, AuthenticationFailure.EXPIRED),
+    (jwt.InvalidAudienceError, AuthenticationFailure.AUDIENCE),
+    (jwt.InvalidSignatureError, AuthenticationFailure.SIGNATURE),
+    (jwt.InvalidAlgorithmError, AuthenticationFailure.SIGNATURE),
+    (jwt.DecodeError, AuthenticationFailure.MALFORMED),
+    (jwt.MissingRequiredClaimError, AuthenticationFailure.MALFORMED),
+)
+
+
+def _reason(error: jwt.PyJWTError) -> AuthenticationFailure:
+    return next((reason for kind, reason in _REASONS if isinstance(error, kind)), AuthenticationFailure.OTHER)
 
 
 class _Metrics:
@@ -73,7 +92,8 @@ def metrics_app(
     A request needs ``Authorization: Bearer TOKEN``: a JWT signed with HS256 by ``secret`` (32 bytes at least) or with
     RS256 by the key to ``public_key`` (PEM), with ``exp``, this ``aud``, and ``scope`` among its space-separated
     ``scope``. The algorithm follows from the key that is given here, never from the token. Without a good token: 401
-    (403 where only the scope is missing) with ``WWW-Authenticate`` as RFC 6750 has it, and problem details (RFC 9457).
+    (403 where only the scope is missing) with ``WWW-Authenticate`` as RFC 6750 has it, and problem details (RFC 9457);
+    counted by its reason.
 
     Make it once, after `configure`: a provider that is not the SDK's raises RuntimeError, bad arguments ValueError.
     """
@@ -93,14 +113,14 @@ def metrics_app(
     def authorize(headers: dict[bytes, bytes]) -> None:
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"bearer" or not token:
-            raise _Refused(401, None)
+            raise _Refused(401, None, AuthenticationFailure.MISSING)
         try:
             claims = jwt.decode(token.strip(), key, [algorithm], audience=audience, options={"require": ["exp", "aud"]})
-        except jwt.PyJWTError:
-            raise _Refused(401, "invalid_token") from None
+        except jwt.PyJWTError as error:
+            raise _Refused(401, "invalid_token", _reason(error)) from None
         scopes = claims.get("scope")
         if not isinstance(scopes, str) or scope not in scopes.split():
-            raise _Refused(403, "insufficient_scope")
+            raise _Refused(403, "insufficient_scope", AuthenticationFailure.SCOPE)
 
     async def app(request: Message, receive: Receive, send: Send) -> None:
         if request["type"] != "http":
@@ -112,6 +132,7 @@ def metrics_app(
         try:
             authorize(headers)
         except _Refused as refused:
+            security.authentication_failed(refused.reason)
             challenge = b"Bearer" + (f' error="{refused.code}"'.encode() if refused.code else b"")
             fix = f"with the scope {scope}" if refused.status == 403 else "signed for this service, and not expired"
             detail = f"send a token as 'Authorization: Bearer …': {fix}"
