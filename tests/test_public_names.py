@@ -1,6 +1,7 @@
 """The names that other people type, and the floors they stand on."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -79,7 +80,11 @@ def test_a_bare_install_works_without_an_sdk() -> None:
 
 def run(code: str, **environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False, env=environment
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**environment, "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -1,5 +1,6 @@
 """configure() in processes of its own, since OpenTelemetry takes providers once: what each environment gives."""
 
+import os
 import subprocess
 import sys
 import time
@@ -26,7 +27,11 @@ print("works", *recording)
 
 def run(code: str = CODE, **environment: str) -> tuple[str, str]:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False, env=environment
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**environment, "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip(), done.stderr
