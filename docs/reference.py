@@ -66,7 +66,8 @@ def _lines() -> Iterator[str]:
         yield _row(instrument)
     yield ""
     yield "Prometheus has `_total` at the end of a counter, `_seconds` or `_bytes` for the unit, and `_` for a dot."
-    yield "HTTP requests have `http.server.*`, stable conventions, by opentelemetry-instrumentation-asgi."
+    yield "HTTP requests have `http.server.*`, stable conventions, by opentelemetry-instrumentation-asgi. With"
+    yield "printobs[process], `configure()` brings `process.*`, by opentelemetry-instrumentation-system-metrics."
     yield ""
     yield "`configure()` brings `otel.sdk.exporter.*`, and from the SDK itself `otel.sdk.processor.span.*` and"
     yield "`otel.sdk.processor.log.*`: `processed` (`error.type` is `queue_full` for what a full queue has dropped),"

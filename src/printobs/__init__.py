@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from printobs.integrations.asgi import TelemetryMiddleware
     from printobs.integrations.metrics_endpoint import metrics_app, metrics_route
     from printobs.signals.correlation import correlation, correlation_id
+    from printobs.signals.event_loop import watch_event_loop
     from printobs.signals.message_scope import message
     from printobs.signals.printer_health import Health
     from printobs.signals.propagation import inject
@@ -42,6 +43,7 @@ __all__ = [
     "register",
     "testing",
     "uninstrument",
+    "watch_event_loop",
 ]
 
 # Where each name lives, and the extra that its module needs.
@@ -65,6 +67,7 @@ _HOMES: Final = {
     "register": ("assembly.printing", ""),
     "testing": ("testing", "testing"),
     "uninstrument": ("assembly.instrumentation", ""),
+    "watch_event_loop": ("signals.event_loop", ""),
 }
 
 if not TYPE_CHECKING:  # A checker that saw it would take every misspelt name for an existing one.

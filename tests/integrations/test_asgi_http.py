@@ -26,6 +26,7 @@ from starlette.staticfiles import StaticFiles
 from printobs.core import telemetry
 from printobs.integrations import asgi
 from printobs.integrations.asgi import TelemetryMiddleware
+from printobs.signals import event_loop
 from printobs.signals.correlation import correlation_id
 from tests.conftest import Sdk
 from tests.integrations.uvicorn_server import serve
@@ -334,3 +335,19 @@ def test_the_deployments_choice_of_conventions_is_respected(monkeypatch: pytest.
 def test_a_wrong_setting_is_named() -> None:
     with pytest.raises(ValueError, match="sampled"):
         TelemetryMiddleware(application(), messages="some")  # type: ignore[arg-type]
+
+
+def test_the_event_loop_is_watched_from_the_applications_start(sdk: Sdk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_loop, "INTERVAL", 0.02)
+    app = application(sdk.tracer_provider)
+    asgi.instrument(sdk.telemetry)
+    try:
+        for served in (app, TelemetryMiddleware(app)):
+            before = sdk.value("asyncio.event_loop.lag")
+            with serve(served, lifespan="on"):
+                deadline = time.monotonic() + 5
+                while sdk.value("asyncio.event_loop.lag") == before:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
+    finally:
+        asgi.uninstrument()

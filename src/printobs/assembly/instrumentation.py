@@ -15,7 +15,7 @@ from opentelemetry.trace import TracerProvider
 from printobs.core import telemetry
 from printobs.core.guard import Guard
 from printobs.core.telemetry import Telemetry
-from printobs.signals import monitor, transport
+from printobs.signals import event_loop, monitor, transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,13 @@ def instrument(*, tracer_provider: TracerProvider | None = None, meter_provider:
 
 
 def uninstrument() -> None:
-    """Undo `instrument`: every patched attribute is as it was, and no printer is monitored any more; never raises."""
+    """Undo `instrument`: every patched attribute is as it was, no printer is monitored and no event loop watched any
+    more; never raises.
+    """
     for library in LIBRARIES:
         uninstrument_library(library)
     monitor.stop_all()
+    event_loop.stop_all()
     transport.unwatch_classes()
     telemetry.bind(None)
 

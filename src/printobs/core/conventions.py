@@ -356,6 +356,16 @@ CORRELATION_IDS = Instrument(
     (CORRELATION_SOURCE,),
 )
 
+# After nodejs.eventloop.delay; Python has no convention.
+EVENT_LOOP_LAG = Instrument(
+    "asyncio.event_loop.lag",
+    Kind.HISTOGRAM,
+    "s",
+    "How much later than asked a timer of an asyncio event loop was called; one reading a second.",
+    (),
+    (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+
 # -- the telemetry itself; otel.sdk.* as the semantic conventions have it ---------------------------------------------
 # An export has 10 s, and a collector next door takes milliseconds.
 _EXPORT_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -430,6 +440,7 @@ INSTRUMENTS: Final[tuple[Instrument, ...]] = (
         )
     ),
     CORRELATION_IDS,
+    EVENT_LOOP_LAG,
     EXPORTED_SPANS,
     EXPORTED_POINTS,
     EXPORTED_RECORDS,
