@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from printobs.assembly.printing import PrintJob, PrintJobFailed, print_job, register
     from printobs.core.conventions import Outcome
     from printobs.integrations.asgi import TelemetryMiddleware
+    from printobs.integrations.logging_json import JsonFormatter
     from printobs.integrations.metrics_endpoint import metrics_app, metrics_route
     from printobs.signals.correlation import correlation, correlation_id
     from printobs.signals.event_loop import watch_event_loop
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Handle",
     "Health",
+    "JsonFormatter",
     "Outcome",
     "PrintJob",
     "PrintJobFailed",
@@ -50,6 +52,7 @@ __all__ = [
 _HOMES: Final = {
     "Handle": ("assembly.handle", ""),
     "Health": ("signals.printer_health", ""),
+    "JsonFormatter": ("integrations.logging_json", ""),
     "Outcome": ("core.conventions", ""),
     "PrintJob": ("assembly.printing", ""),
     "PrintJobFailed": ("assembly.printing", ""),

@@ -54,6 +54,11 @@ CORRELATION_ID: Final = "correlation.id"  # spans, logs and baggage only
 CORRELATION_SOURCE: Final = "correlation.source"
 EVENT_NAME: Final = "otel.event.name"  # logs only: becomes the EventName of an OpenTelemetry log record
 
+# -- fields of a log that is not OTLP: https://opentelemetry.io/docs/specs/otel/compatibility/logging_trace_context/ ---
+LOG_TRACE_ID: Final = "trace_id"
+LOG_SPAN_ID: Final = "span_id"
+LOG_CORRELATION_ID: Final = "correlation_id"
+
 # -- attributes: the telemetry itself ---------------------------------------------------------------------------------
 BOUNDED: Final = "printobs.bounded"
 DOING: Final = "printobs.doing"
