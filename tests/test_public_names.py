@@ -1,6 +1,7 @@
 """The names that other people type, and the floors they stand on."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +51,7 @@ import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
         root = name.partition(".")[0]
-        if root in {"escpos", "starlette", "websockets", "prometheus_client", "wrapt", "PIL", "google"} \
+        if root in {"escpos", "starlette", "websockets", "structlog", "prometheus_client", "wrapt", "PIL", "google"} \
                 or name.startswith(("opentelemetry.sdk", "opentelemetry.instrumentation", "opentelemetry.exporter")):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Blocked())
@@ -79,7 +80,11 @@ def test_a_bare_install_works_without_an_sdk() -> None:
 
 def run(code: str, **environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False, env=environment
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**environment, "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -117,7 +122,7 @@ for name in names:
 from escpos.printer import Network
 print(names, hasattr(Network._raw, "__wrapped__"))
 """
-    assert run(code) == "['printobs_escpos', 'printobs_starlette', 'printobs_websockets'] True\n"
+    assert run(code) == "['printobs_escpos', 'printobs_starlette', 'printobs_structlog', 'printobs_websockets'] True\n"
 
 
 def test_configure_builds_what_is_missing_once_and_puts_the_id_on_every_span_and_record() -> None:

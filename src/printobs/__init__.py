@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from printobs.assembly.printing import PrintJob, PrintJobFailed, print_job, register
     from printobs.core.conventions import Outcome
     from printobs.integrations.asgi import TelemetryMiddleware
+    from printobs.integrations.logging_json import JsonFormatter
     from printobs.integrations.metrics_endpoint import metrics_app, metrics_route
     from printobs.signals.correlation import correlation, correlation_id
     from printobs.signals.correlation_registry import CorrelationRegistry
+    from printobs.signals.event_loop import watch_event_loop
     from printobs.signals.job_queue import JobQueue
     from printobs.signals.message_scope import message
     from printobs.signals.printer_health import Health
@@ -30,6 +32,7 @@ __all__ = [
     "Handle",
     "Health",
     "JobQueue",
+    "JsonFormatter",
     "Outcome",
     "PrintJob",
     "PrintJobFailed",
@@ -48,6 +51,7 @@ __all__ = [
     "security",
     "testing",
     "uninstrument",
+    "watch_event_loop",
 ]
 
 # Where each name lives, and the extra that its module needs.
@@ -56,6 +60,7 @@ _HOMES: Final = {
     "Handle": ("assembly.handle", ""),
     "Health": ("signals.printer_health", ""),
     "JobQueue": ("signals.job_queue", ""),
+    "JsonFormatter": ("integrations.logging_json", ""),
     "Outcome": ("core.conventions", ""),
     "PrintJob": ("assembly.printing", ""),
     "PrintJobFailed": ("assembly.printing", ""),
@@ -74,6 +79,7 @@ _HOMES: Final = {
     "security": ("signals.security", ""),
     "testing": ("testing", "testing"),
     "uninstrument": ("assembly.instrumentation", ""),
+    "watch_event_loop": ("signals.event_loop", ""),
 }
 
 if not TYPE_CHECKING:  # A checker that saw it would take every misspelt name for an existing one.

@@ -1,5 +1,6 @@
 """configure() in processes of its own, since OpenTelemetry takes providers once: what each environment gives."""
 
+import os
 import subprocess
 import sys
 import time
@@ -26,7 +27,11 @@ print("works", *recording)
 
 def run(code: str = CODE, **environment: str) -> tuple[str, str]:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False, env=environment
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**environment, "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip(), done.stderr
@@ -108,3 +113,26 @@ def test_a_signal_that_cannot_be_had_at_all_leaves_the_others(otlp_sink: OtlpSin
     assert said == "works False True"
     assert "OTEL_ATTRIBUTE_COUNT_LIMIT" in errors
     assert [point.value for point in otlp_sink.metrics if point.name == "receipts"][-1:] == [3]
+
+
+def test_the_build_and_the_process_are_described(otlp_sink: OtlpSink) -> None:
+    code = CODE.replace('service_name="till"', 'service_name="till", service_version="1.2.3"')
+    run(code, OTEL_EXPORTER_OTLP_ENDPOINT=otlp_sink.endpoint)
+    resource = otlp_sink.spans[0].resource
+    assert resource["service.version"] == "1.2.3"
+    assert resource["process.runtime.version"] == ".".join(map(str, sys.version_info[:3]))
+    assert "process.command_line" not in resource
+    names = {point.name for point in otlp_sink.metrics}
+    assert {name for name in names if name.startswith("process.")} >= {"process.cpu.time", "process.memory.usage"}
+    assert not {name for name in names if name.startswith(("system.", "process.runtime.", "cpython."))}
+
+
+def test_the_deployment_may_do_without(otlp_sink: OtlpSink) -> None:
+    sent = {"OTEL_EXPORTER_OTLP_ENDPOINT": otlp_sink.endpoint, "OTEL_RESOURCE_ATTRIBUTES": "service.version=9"}
+    run(CODE.replace('"till"', '"till", service_version="1"'), OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="x, *", **sent)
+    assert otlp_sink.spans[0].resource["service.version"] == "9"
+    assert not {point.name for point in otlp_sink.metrics if point.name.startswith("process.")}
+    run(OTEL_PYTHON_SYSTEM_METRICS_EXCLUDED_METRICS="process.cpu.*", **sent)
+    names = {point.name for point in otlp_sink.metrics}
+    assert "process.memory.usage" in names
+    assert "process.cpu.time" not in names

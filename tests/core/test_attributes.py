@@ -3,15 +3,23 @@
 import threading
 
 from printobs.core.attributes import Bounded, clean, error_type
+from tests.conftest import Sdk
 
 
 def test_the_first_values_pass_and_the_rest_become_other() -> None:
-    bounded = Bounded(2)
+    bounded = Bounded("test.attribute", 2)
     assert [bounded(value) for value in ("a", "b", "c", "a", "d")] == ["a", "b", "_OTHER", "a", "_OTHER"]
 
 
+def test_each_value_over_the_bound_is_counted(sdk: Sdk) -> None:
+    bounded = Bounded("counted.attribute", 1)
+    for value in "abcab":
+        bounded(value)
+    assert sdk.value("printobs.overflows", printobs__bounded="counted.attribute") == 3
+
+
 def test_the_limit_holds_under_threads() -> None:
-    bounded = Bounded(10)
+    bounded = Bounded("other.attribute", 10)
     results: set[str] = set()
 
     def ask(start: int) -> None:

@@ -7,12 +7,13 @@ import pytest
 from opentelemetry.metrics import CallbackOptions
 
 from printobs.core.cells import Cell, Family, PairCell
+from tests.conftest import Sdk
 
 OPTIONS = CallbackOptions()
 
 
 def test_a_cell_is_exact_with_eight_threads_while_it_is_collected() -> None:
-    cells = Family(Cell)
+    cells = Family(Cell, "test.metric")
     cell = cells.cell({"a": "1"})
     observe = cells.observe(Cell.value)
     started = threading.Barrier(9)
@@ -42,7 +43,7 @@ def test_a_cell_is_exact_with_eight_threads_while_it_is_collected() -> None:
 
 
 def test_a_pair_counts_both_numbers_exactly_from_threads() -> None:
-    cell = Family(PairCell).cell({})
+    cell = Family(PairCell, "test.metric").cell({})
 
     def add() -> None:
         for _ in range(50_000):
@@ -58,13 +59,13 @@ def test_a_pair_counts_both_numbers_exactly_from_threads() -> None:
 
 
 def test_one_cell_for_one_attribute_set_whatever_the_order() -> None:
-    cells = Family(Cell)
+    cells = Family(Cell, "test.metric")
     assert cells.cell({"a": "1", "b": "2"}) is cells.cell({"b": "2", "a": "1"})
     assert cells.cell({"a": "1"}) is not cells.cell({"a": "2"})
 
 
 def test_beyond_the_cap_all_share_one_marked_cell_and_nothing_is_lost() -> None:
-    cells = Family(Cell, cap=3)
+    cells = Family(Cell, "capped.metric", cap=3)
     for number in range(10):
         cells.cell({"n": str(number)}).add()
     points = {tuple(each.attributes.items()): each.value for each in cells.observe(Cell.value)(OPTIONS)}
@@ -73,8 +74,15 @@ def test_beyond_the_cap_all_share_one_marked_cell_and_nothing_is_lost() -> None:
     assert sum(points.values()) == 10
 
 
+def test_each_attribute_set_over_the_cap_is_counted(sdk: Sdk) -> None:
+    cells = Family(Cell, "counted.metric", cap=2)
+    for number in range(5):
+        cells.cell({"n": str(number)})
+    assert sdk.value("printobs.overflows", printobs__bounded="counted.metric") == 3
+
+
 def test_an_attribute_set_made_before_the_cap_stays_its_own() -> None:
-    cells = Family(Cell, cap=1)
+    cells = Family(Cell, "test.metric", cap=1)
     first = cells.cell({"n": "1"})
     cells.cell({"n": "2"})
     assert cells.cell({"n": "1"}) is first
@@ -88,7 +96,7 @@ def test_a_child_can_make_cells_when_the_parent_held_the_lock_at_the_fork() -> N
     with module._lock:
         child = os.fork()
         if child == 0:
-            Family(Cell).cell({"n": "1"}).add()
+            Family(Cell, "test.metric").cell({"n": "1"}).add()
             os._exit(0)
     deadline = threading.Event()
     for _ in range(200):

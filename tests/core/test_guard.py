@@ -7,6 +7,7 @@ import pytest
 
 from printobs.core import guard
 from printobs.core.guard import Guard
+from tests.conftest import Sdk
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +31,14 @@ def test_an_exception_is_swallowed_and_logged_once_per_cause(caplog: pytest.LogC
     assert "counting" in caplog.text
     assert "ValueError" in caplog.text
     assert "test_guard.py" in caplog.text
+
+
+def test_each_one_is_counted_by_what_was_being_done(sdk: Sdk) -> None:
+    before = sdk.value("printobs.errors", printobs__doing="counting", error__type="ValueError")
+    for _ in range(5):
+        with Guard("counting"):
+            fail()
+    assert sdk.value("printobs.errors", printobs__doing="counting", error__type="ValueError") == before + 5
 
 
 def test_the_text_of_the_exception_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -25,7 +25,7 @@ def observed(readings: Readings) -> dict[object, float]:
 
 
 def test_what_is_read_is_what_the_sources_give_now() -> None:
-    readings, source = Readings(sum), Source("a", 1)
+    readings, source = Readings(sum, "test.metric"), Source("a", 1)
     readings.add(source, Source.read)
     assert observed(readings) == {"a": 1}
     source.value = 2
@@ -35,7 +35,7 @@ def test_what_is_read_is_what_the_sources_give_now() -> None:
 
 
 def test_a_source_that_is_gone_has_no_series() -> None:
-    readings, source = Readings(sum), Source("a", 1)
+    readings, source = Readings(sum, "test.metric"), Source("a", 1)
     readings.add(source, Source.read)
     del source
     gc.collect()
@@ -43,7 +43,7 @@ def test_a_source_that_is_gone_has_no_series() -> None:
 
 
 def test_one_that_fails_leaves_the_others() -> None:
-    readings, bad, good = Readings(sum), Source("bad", 1), Source("good", 2)
+    readings, bad, good = Readings(sum, "test.metric"), Source("bad", 1), Source("good", 2)
     readings.add(bad, Source.fail)
     readings.add(good, Source.read)
     assert observed(readings) == {"good": 2}
@@ -52,7 +52,7 @@ def test_one_that_fails_leaves_the_others() -> None:
 def test_beyond_the_cap_there_is_one_series_for_all_others() -> None:
     sources = [Source(str(number), float(number)) for number in range(1, 6)]
     for others, expected in ((sum, 12.0), (min, 3.0)):
-        readings = Readings(others, cap=2)
+        readings = Readings(others, "test.metric", cap=2)
         for source in sources:
             readings.add(source, Source.read)
         found = list(readings.observe(CallbackOptions()))

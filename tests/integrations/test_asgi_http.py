@@ -1,9 +1,12 @@
 """HTTP of an ASGI application under a real server: what is recorded, what is returned, and what is left alone."""
 
 import http.client
+import logging
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,13 +16,17 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import Sampler
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Host, Mount, Route, Router
+from starlette.staticfiles import StaticFiles
 
 from printobs.core import telemetry
 from printobs.integrations import asgi
 from printobs.integrations.asgi import TelemetryMiddleware
+from printobs.signals import event_loop
 from printobs.signals.correlation import correlation_id
 from tests.conftest import Sdk
 from tests.integrations.uvicorn_server import serve
@@ -47,6 +54,10 @@ def application(provider: Any = None) -> Starlette:
             Mount("/t/{tenant}", app=inner),
             Mount("/r", routes=[Mount("/s", app=Router([Route("/{id}", job)]))]),
             Host("printers.example", app=Router([Route("/only/{id}", job)])),
+            Mount("/files", app=StaticFiles(directory=Path(__file__).parent)),
+            Mount("/behind", app=inner, middleware=[Middleware(GZipMiddleware)]),
+            Mount("/bare", app=PlainTextResponse("bare")),
+            Mount("/deep", routes=[Mount("/", app=Router([Route("/last", job)]))]),
         ]
     )
     app.state.provider = provider
@@ -84,6 +95,10 @@ def recorded(sdk: Sdk, count: int) -> list[ReadableSpan]:
         ("/t/mitte/j/7", "x", "/t/{tenant}/j/{id}"),
         ("/r/s/7", "x", "/r/s/{id}"),
         ("/only/7", "printers.example", "/only/{id}"),
+        ("/files/test_asgi_http.py", "x", "/files"),
+        ("/behind/j/7", "x", "/behind/j/{id}"),
+        ("/bare/anything/at/all", "x", "/bare"),
+        ("/deep/last", "x", "/deep/last"),
     ],
 )
 def test_a_request_is_recorded_with_its_route(sdk: Sdk, port: int, path: str, host: str, route: str) -> None:
@@ -113,6 +128,38 @@ def test_what_no_route_takes_has_no_route(sdk: Sdk, port: int) -> None:
     ask(port, "/jobs/1", "PROPFIND")
     names = [span.name for span in recorded(sdk, 4)]
     assert names == ["GET", "GET", "DELETE /jobs/{id}", "HTTP /jobs/{id}"]
+
+
+def test_what_a_stranger_sends_is_recorded_short_and_clean_or_not_at_all(
+    sdk: Sdk, port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts = {
+        b"GET": b"X" * 5000,
+        b"/jobs/7": b"/jobs/%0d%0aforged%1b[31m" + b"p" * 5000 + b"?secret",
+        b"User-Agent: x": b"User-Agent: \xff" + b"u" * 5000,
+        b"baggage: a=1": b"baggage: secret\x1b[31m,\xff=secret,a=1," + b"secret" * 500,
+        b"tracestate: a=1": b"tracestate: secret,a=1",
+        b"traceparent: x": b"traceparent: " + TRACEPARENT.encode(),
+        b"X-Forwarded-For: x": b"X-Forwarded-For: " + b"f" * 5000,
+        b"Cookie: x": b"Cookie: secret",
+    }
+    with caplog.at_level(logging.DEBUG):
+        for plain, hostile in parts.items():
+            request = b"GET /jobs/7 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + b"\r\n".join(
+                part for part in list(parts)[2:]
+            )
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(request.replace(plain, hostile) + b"\r\n\r\n")
+                assert client.recv(65536).startswith(b"HTTP/1.1 ")
+        spans = recorded(sdk, len(parts))
+    assert "secret" not in caplog.text
+    for span in spans:
+        assert "secret" not in span.to_json()
+        for value in (span.attributes or {}).values():
+            assert str(value).isprintable()
+            assert len(str(value)) <= 1024
+    methods = {dict(point.attributes)["http.request.method"] for point in sdk.points("http.server.request.duration")}
+    assert methods == {"GET", "_OTHER"}
 
 
 def test_a_trace_is_continued_and_the_id_is_on_all_its_spans(sdk: Sdk, port: int) -> None:
@@ -288,3 +335,19 @@ def test_the_deployments_choice_of_conventions_is_respected(monkeypatch: pytest.
 def test_a_wrong_setting_is_named() -> None:
     with pytest.raises(ValueError, match="sampled"):
         TelemetryMiddleware(application(), messages="some")  # type: ignore[arg-type]
+
+
+def test_the_event_loop_is_watched_from_the_applications_start(sdk: Sdk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_loop, "INTERVAL", 0.02)
+    app = application(sdk.tracer_provider)
+    asgi.instrument(sdk.telemetry)
+    try:
+        for served in (app, TelemetryMiddleware(app)):
+            before = sdk.value("asyncio.event_loop.lag")
+            with serve(served, lifespan="on"):
+                deadline = time.monotonic() + 5
+                while sdk.value("asyncio.event_loop.lag") == before:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
+    finally:
+        asgi.uninstrument()

@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.resources import Resource
 from starlette.applications import Starlette
 
 from printobs.integrations.metrics_endpoint import metrics_app, metrics_route
@@ -31,7 +32,7 @@ PUBLIC_PEM = PRIVATE.public_key().public_bytes(
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    provider = MeterProvider()
+    provider = MeterProvider(resource=Resource({"service.name": "till", "service.version": "1.2.3"}))
     arguments = {"audience": AUDIENCE, "meter_provider": provider}
     routes = [
         metrics_route(secret=SECRET, **arguments),
@@ -71,6 +72,11 @@ def test_a_good_token_gets_the_metrics_in_the_format_it_asks_for(port: int, path
     status, kind, _, text = ask(port, made, path, Accept="application/openmetrics-text; version=1.0.0")
     assert (status, kind.split(";")[0]) == (200, "application/openmetrics-text")
     assert text.endswith("# EOF\n")
+
+
+def test_the_build_is_told(port: int) -> None:
+    _, _, _, text = ask(port, token())
+    assert 'target_info{service_name="till",service_version="1.2.3"} 1.0' in text
 
 
 @pytest.mark.parametrize(

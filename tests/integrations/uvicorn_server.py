@@ -12,7 +12,7 @@ import uvicorn
 @contextmanager
 def serve(app: Any, **settings: Any) -> Iterator[int]:
     """Serve ``app`` on a free port, which is given, until the block is left."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="off", **settings))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", **{"lifespan": "off", **settings}))
     thread = threading.Thread(target=server.run)
     thread.start()
     deadline = time.monotonic() + 5

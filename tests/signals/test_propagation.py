@@ -1,15 +1,20 @@
 """In-band context: what a message carries, and what is left exactly as it is."""
 
 import json
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from opentelemetry import context, trace
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry import baggage, context, propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import DefaultGetter
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from printobs.signals import correlation
-from printobs.signals.propagation import extract, inject, may_carry
+from printobs.signals.propagation import Readable, extract, inject, may_carry, readable
 
 TRACE, SPAN = 0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -125,3 +130,38 @@ def test_a_propagator_that_raises_changes_nothing(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("opentelemetry.propagate.extract", fail)
     assert inject("{}") == "{}"
     assert extract({"traceparent": PARENT}) is None
+
+
+# Pieces of headers, right and wrong, put together at random.
+PIECES = st.lists(
+    st.sampled_from(["a", "b1", "k@v", "=", ",", ";", " ", "\t", "%20", '"', "\x1b[31m", "é", "x" * 300, "y" * 5000]),
+    max_size=40,
+).map("".join)
+
+
+def read(carrier: dict[str, str], getter: DefaultGetter) -> tuple[Any, Any]:
+    found = propagate.extract(carrier, Context(), getter)
+    return dict(baggage.get_all(found)), dict(trace.get_current_span(found).get_span_context().trace_state)
+
+
+@given(PIECES, PIECES)
+def test_of_headers_the_same_is_read_but_nothing_of_them_is_logged(entries: str, state: str) -> None:
+    carrier = {"traceparent": PARENT, "baggage": entries, "tracestate": state}
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("opentelemetry")
+    logger.propagate = False
+    try:
+        theirs = read(carrier, DefaultGetter())
+        logger.addHandler(handler)
+        assert read(carrier, Readable(DefaultGetter())) == theirs
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = True
+    assert [line for line in said if "exceeded the maximum number of" not in line or "`" in line] == []
+
+
+def test_other_headers_are_as_they_came() -> None:
+    assert readable("x-request-id", ["a,b", "=;"]) == ["a,b", "=;"]
+    assert Readable(DefaultGetter()).get({}, "baggage") is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ from printobs.core.guard import Guard
 from printobs.integrations import logging as log_records
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.util.types import AttributeValue
 
 logger = logging.getLogger("printobs")
@@ -22,13 +24,20 @@ _handle: Handle | None = None
 
 
 def configure(
-    service_name: str | None = None, *, resource_attributes: Mapping[str, AttributeValue] | None = None
+    service_name: str | None = None,
+    *,
+    service_version: str | None = None,
+    resource_attributes: Mapping[str, AttributeValue] | None = None,
 ) -> Handle:
     """Set up traces, metrics and logs, each only where the application has set no provider of its own.
 
     Twice is once: every later call gives the same handle. Never raises: what the environment asks and cannot be had
-    is logged, and the rest is set up. ``OTEL_SERVICE_NAME`` and ``OTEL_RESOURCE_ATTRIBUTES`` win over ``service_name``
-    and ``resource_attributes``, so that a deployment can name what the code only suggests.
+    is logged, and the rest is set up. ``OTEL_SERVICE_NAME`` and ``OTEL_RESOURCE_ATTRIBUTES`` win over what is given
+    here, so that a deployment can name what the code only suggests.
+
+    The build is in the resource (``service.version``, ``process.runtime.name`` and ``.version``; in Prometheus, the
+    labels of ``target_info``), printobs' own version in the scope of what it emits. With printobs[process], the
+    process itself is measured (``process.*``).
 
     Exporters come from ``OTEL_TRACES_EXPORTER``, ``OTEL_METRICS_EXPORTER`` and ``OTEL_LOGS_EXPORTER``; a signal without
     its variable is exported by OTLP if ``OTEL_EXPORTER_OTLP_ENDPOINT`` (or the signal's own) is set, over HTTP unless
@@ -41,13 +50,36 @@ def configure(
     global _handle
     with _lock:
         if _handle is None:
-            _handle = _configured(service_name, resource_attributes or {})
+            suggested = {
+                **_runtime(),
+                **(resource_attributes or {}),
+                **({"service.name": service_name} if service_name else {}),
+                **({"service.version": service_version} if service_version else {}),
+            }
+            _handle = _configured(suggested)
         elif _handle.process != os.getpid():
             logger.warning("configure() was called before this process was forked: call it in each worker, after")
         return _handle
 
 
-def _configured(service_name: str | None, attributes: Mapping[str, AttributeValue]) -> Handle:
+def _runtime() -> dict[str, AttributeValue]:
+    # https://opentelemetry.io/docs/specs/semconv/resource/process/#process-runtimes. Not the command line, which the
+    # SDK's own detector brings: it may hold a secret.
+    return {
+        "process.runtime.name": sys.implementation.name,
+        "process.runtime.version": ".".join(map(str, sys.version_info[:3])),
+    }
+
+
+def _measure_process(provider: MeterProvider) -> None:
+    try:
+        from printobs.assembly import process
+    except ModuleNotFoundError:  # printobs[process] brings it
+        return
+    process.measure(provider)
+
+
+def _configured(suggested: Mapping[str, AttributeValue]) -> Handle:
     handle = Handle()
     with Guard("configuring logging"):  # first: formatters may rely on its fields already
         log_records.instrument()
@@ -61,13 +93,15 @@ def _configured(service_name: str | None, attributes: Mapping[str, AttributeValu
         logger.warning("nothing is recorded: the SDK cannot be loaded: %s: %s", type(error).__name__, error)
         return handle
     with Guard("configuring OpenTelemetry"):
-        suggested = {**attributes, "service.name": service_name} if service_name else attributes
         handle.made(**providers.make(suggested))
     with Guard("configuring correlation"):
         if handle.tracer_provider is not None:
             from printobs.integrations.correlation_spans import CorrelationSpanProcessor
 
             handle.tracer_provider.add_span_processor(CorrelationSpanProcessor())
+    with Guard("configuring process metrics"):
+        if handle.meter_provider is not None:
+            _measure_process(handle.meter_provider)
     with Guard("configuring the export of logs"):
         if handle.logger_provider is not None and providers.exported("logs"):
             log_records.export(handle.logger_provider)

@@ -6,6 +6,7 @@ import atexit
 import os
 import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from printobs.core import clock
@@ -28,7 +29,8 @@ class Handle:
         self.tracer_provider: TracerProvider | None = None
         self.meter_provider: MeterProvider | None = None
         self.logger_provider: LoggerProvider | None = None
-        self._flushing: dict[int, _Attempt] = {}
+        self._hands: dict[int, _Hand] = {}
+        self._flushing: dict[int, _Call] = {}
         self._before_shutdown: list[Callable[[], None]] = []
 
     def made(
@@ -37,8 +39,12 @@ class Handle:
         metrics: MeterProvider | None = None,
         logs: LoggerProvider | None = None,
     ) -> None:
-        """Take charge of the providers that were made."""
+        """Take charge of the providers that were made, until the process exits."""
         self.tracer_provider, self.meter_provider, self.logger_provider = traces, metrics, logs
+        for provider in self._providers():
+            self._hands[id(provider)] = _Hand()
+        # Before the providers' own, which came first and would wait half a minute for each.
+        atexit.register(self._at_exit)
 
     def force_flush(self, timeout: float = 10.0) -> bool:
         """Export what is waiting; blocks for ``timeout`` seconds at most; never raises.
@@ -47,28 +53,44 @@ class Handle:
         """
         for provider in self._providers():
             running = self._flushing.get(id(provider))
-            # One that hangs is waited for again, not joined by another: threads must not pile up behind it.
-            if running is None or not running.is_alive():
-                self._flushing[id(provider)] = _Attempt(_flush_guard, provider.force_flush, int(timeout * 1000))
+            # One that hangs is waited for again, not followed by another: calls must not pile up behind it.
+            if running is None or running.done.is_set():
+                call = _Call(_flush_guard, provider.force_flush, int(timeout * 1000))
+                self._flushing[id(provider)] = self._ask(provider, call)
         return _wait([self._flushing[id(provider)] for provider in self._providers()], timeout)
 
     def shutdown(self, timeout: float = 10.0) -> None:
         """Export what is waiting and end; blocks for ``timeout`` seconds at most; never raises; twice is once.
 
         The application's own providers are left as they are. OpenTelemetry takes no other providers afterwards, so
-        this is for the end of the process.
+        this is for the end of the process; where it was not called, it is done there.
         """
+        atexit.unregister(self._at_exit)
         for undo in self._before_shutdown:
             with _shutdown_guard:
                 undo()
         self._before_shutdown.clear()
         providers = self._providers()
         self.tracer_provider = self.meter_provider = self.logger_provider = None
-        attempts = [_Attempt(_shutdown_guard, provider.shutdown) for provider in providers]
-        if not _wait(attempts, timeout):
+        calls = [self._ask(provider, _Call(_shutdown_guard, provider.shutdown)) for provider in providers]
+        if not _wait(calls, timeout):
             for provider in providers:
                 # Else the exit of the process would wait for the same exporter once more.
                 atexit.unregister(provider.shutdown)
+
+    def _at_exit(self) -> None:
+        if self.process == os.getpid():  # a forked child has none of the threads
+            self.shutdown()
+
+    def _ask(self, provider: object, call: _Call) -> _Call:
+        with call.guard:
+            hand = self._hands.get(id(provider))
+            if hand is None or not hand.is_alive():
+                hand = self._hands[id(provider)] = _Hand()
+            hand.calls.put(call)
+            return call
+        call.done.set()  # no thread can be had
+        return call
 
     def _providers(self) -> list[Any]:
         every = (self.tracer_provider, self.meter_provider, self.logger_provider)
@@ -79,25 +101,42 @@ class Handle:
         self._before_shutdown.append(undo)
 
 
-class _Attempt(threading.Thread):
-    """One call that may hang, raise, or say that it failed."""
+class _Call:
+    """One call that may hang, raise, or say that it failed; the guard keeps what it raises."""
 
     def __init__(self, guard: Guard, call: Callable[..., object], *arguments: object) -> None:
-        super().__init__(name="printobs-end", daemon=True)
+        self.guard = guard
+        self.done = threading.Event()
         self.succeeded = False
-        self._guard = guard
         self._call = call
         self._arguments = arguments
+
+    def make(self) -> None:
+        try:
+            with self.guard:
+                self.succeeded = self._call(*self._arguments) is not False
+        finally:
+            self.done.set()
+
+
+class _Hand(threading.Thread):
+    """Makes one provider's calls, so that nobody waits longer than he wants.
+
+    It is there from the first: from Python 3.12 on no thread starts any more when the process ends.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="printobs-end", daemon=True)
+        self.calls: SimpleQueue[_Call] = SimpleQueue()
         self.start()
 
     def run(self) -> None:
-        """Make the call; the guard keeps what it raises."""
-        with self._guard:
-            self.succeeded = self._call(*self._arguments) is not False
+        """Until the process is gone."""
+        while True:
+            self.calls.get().make()
 
 
-def _wait(attempts: list[_Attempt], timeout: float) -> bool:
+def _wait(calls: list[_Call], timeout: float) -> bool:
     deadline = clock.monotonic() + timeout
-    for attempt in attempts:
-        attempt.join(max(0.0, deadline - clock.monotonic()))
-    return all(not attempt.is_alive() and attempt.succeeded for attempt in attempts)
+    ended = [call.done.wait(max(0.0, deadline - clock.monotonic())) for call in calls]
+    return all(ended) and all(call.succeeded for call in calls)

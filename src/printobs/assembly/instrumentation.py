@@ -15,7 +15,7 @@ from opentelemetry.trace import TracerProvider
 from printobs.core import telemetry
 from printobs.core.guard import Guard
 from printobs.core.telemetry import Telemetry
-from printobs.signals import monitor, transport
+from printobs.signals import event_loop, monitor, transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class Library:
 ESCPOS: Final = Library("python-escpos", "escpos.escpos", "printobs.integrations.escpos")
 WEBSOCKETS: Final = Library("websockets", "websockets", "printobs.integrations.websockets")
 STARLETTE: Final = Library("Starlette", "starlette.applications", "printobs.integrations.asgi")
-LIBRARIES: Final = (ESCPOS, WEBSOCKETS, STARLETTE)
+STRUCTLOG: Final = Library("structlog", "structlog", "printobs.integrations.structlog")
+LIBRARIES: Final = (ESCPOS, WEBSOCKETS, STARLETTE, STRUCTLOG)
 
 _lock = threading.RLock()
 # What each library is to be instrumented with; absent: it is not, and an import hook that still fires does nothing.
@@ -39,7 +40,7 @@ _hooked: set[Library] = set()
 
 
 def instrument(*, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None) -> None:
-    """Instrument python-escpos, websockets and Starlette, each where it is installed; never raises; twice is once.
+    """Instrument python-escpos, websockets, Starlette and structlog, where installed; never raises; twice is once.
 
     Nothing is imported that the application does not import itself (with ``wrapt``, which the extras bring; without
     it an installed library is imported now). For a provider not given, the application's global one is used, set now
@@ -53,10 +54,13 @@ def instrument(*, tracer_provider: TracerProvider | None = None, meter_provider:
 
 
 def uninstrument() -> None:
-    """Undo `instrument`: every patched attribute is as it was, and no printer is monitored any more; never raises."""
+    """Undo `instrument`: every patched attribute is as it was, no printer is monitored and no event loop watched any
+    more; never raises.
+    """
     for library in LIBRARIES:
         uninstrument_library(library)
     monitor.stop_all()
+    event_loop.stop_all()
     transport.unwatch_classes()
     telemetry.bind(None)
 

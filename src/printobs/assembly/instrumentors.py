@@ -39,6 +39,12 @@ class WebSocketsInstrumentor(_Instrumentor):
     library = instrumentation.WEBSOCKETS
 
 
+class StructlogInstrumentor(_Instrumentor):
+    """structlog."""
+
+    library = instrumentation.STRUCTLOG
+
+
 class StarletteInstrumentor(_Instrumentor):
     """Starlette, and what is built on it."""
 

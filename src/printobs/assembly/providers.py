@@ -17,6 +17,8 @@ from opentelemetry.sdk import _configuration as sdk
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.util.types import AttributeValue
 
+from printobs.assembly.exports import Exports
+
 logger = logging.getLogger("printobs")
 
 
@@ -29,7 +31,7 @@ class _Signal:
     name: str
     get_provider: Callable[[], Any]
     unset: type
-    build: Callable[[list[str], Resource], None]
+    build: Callable[[list[str], Resource, Exports], None]
 
     def provider(self) -> Any | None:
         """The global provider, if somebody has set one."""
@@ -37,19 +39,27 @@ class _Signal:
         return None if isinstance(provider, self.unset) else provider
 
 
-def _traces(names: list[str], resource: Resource) -> None:
+def _traces(names: list[str], resource: Resource, exports: Exports) -> None:
     exporters, _, _ = sdk._import_exporters(names, [], [])
-    sdk._init_tracing(exporters, resource=resource)
+    sdk._init_tracing(
+        exporters, resource=resource, exporter_args_map=exports.arguments, export_span_processor=exports.spans
+    )
 
 
-def _metrics(names: list[str], resource: Resource) -> None:
+def _metrics(names: list[str], resource: Resource, exports: Exports) -> None:
     _, exporters, _ = sdk._import_exporters([], names, [])
-    sdk._init_metrics(exporters, resource=resource)
+    sdk._init_metrics(exporters, resource=resource, exporter_args_map=exports.arguments)
 
 
-def _log_records(names: list[str], resource: Resource) -> None:
+def _log_records(names: list[str], resource: Resource, exports: Exports) -> None:
     _, _, exporters = sdk._import_exporters([], [], names)
-    sdk._init_logging(exporters, resource=resource, setup_logging_handler=False)
+    sdk._init_logging(
+        exporters,
+        resource=resource,
+        setup_logging_handler=False,
+        exporter_args_map=exports.arguments,
+        export_log_record_processor=exports.log_records,
+    )
 
 
 _SIGNALS: Final = (
@@ -68,20 +78,33 @@ def make(attributes: Mapping[str, AttributeValue]) -> dict[str, Any]:
     # What the deployment says wins over what the code suggests.
     wanted = {**attributes, **OTELResourceDetector().detect().attributes}
     missing = [signal for signal in _SIGNALS if signal.provider() is None]
+    exports = Exports()
     if len(missing) == len(_SIGNALS):
-        _attempt("all signals", lambda: _Configurator().configure(resource_attributes=wanted))  # type: ignore[no-untyped-call]
+        _attempt("all signals", functools.partial(_build_all, wanted, exports))
     # It builds every signal or fails as a whole, so that the rest is done one by one.
     resource = Resource.create(wanted)
     for signal in missing:
         if signal.provider() is None:
-            _attempt(signal.name, functools.partial(_build, signal, resource))
+            _attempt(signal.name, functools.partial(_build, signal, resource, exports))
         if signal.provider() is None:
-            _attempt(f"{signal.name} without an exporter", functools.partial(signal.build, [], resource))
-    return {signal.name: signal.provider() for signal in missing}
+            _attempt(f"{signal.name} without an exporter", functools.partial(signal.build, [], resource, exports))
+    made = {signal.name: signal.provider() for signal in missing}
+    if (meter_provider := made.get("metrics")) is not None:
+        _attempt("the count of exported metrics", functools.partial(exports.points, meter_provider))
+    return made
 
 
-def _build(signal: _Signal, resource: Resource) -> None:
-    signal.build(sdk._get_exporter_names(signal.name), resource)  # type: ignore[arg-type]
+def _build_all(attributes: Mapping[str, AttributeValue], exports: Exports) -> None:
+    _Configurator().configure(  # type: ignore[no-untyped-call]
+        resource_attributes=attributes,
+        exporter_args_map=exports.arguments,
+        export_span_processor=exports.spans,
+        export_log_record_processor=exports.log_records,
+    )
+
+
+def _build(signal: _Signal, resource: Resource, exports: Exports) -> None:
+    signal.build(sdk._get_exporter_names(signal.name), resource, exports)  # type: ignore[arg-type]
 
 
 def exported(signal: str) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Final
 
-from printobs.core.conventions import OTHER
+from printobs.core.cells import overflowed
+from printobs.core.conventions import ERROR_TYPE, OTHER
+from printobs.core.locks import Lock
 
 MAX_LENGTH: Final = 64
+
+_lock: Final = Lock()
 
 
 def clean(value: object, max_length: int = MAX_LENGTH) -> str:
@@ -17,30 +20,33 @@ def clean(value: object, max_length: int = MAX_LENGTH) -> str:
 
 
 class Bounded:
-    """The first ``limit`` distinct values pass, cleaned; every later new one becomes ``_OTHER``."""
+    """The first ``limit`` distinct values of ``attribute`` pass, cleaned; every later new one becomes ``_OTHER``.
 
-    __slots__ = ("_limit", "_lock", "_max_length", "_seen")
+    Each time that happens is counted, by the attribute.
+    """
 
-    def __init__(self, limit: int, max_length: int = MAX_LENGTH) -> None:
+    __slots__ = ("_attribute", "_limit", "_max_length", "_seen")
+
+    def __init__(self, attribute: str, limit: int, max_length: int = MAX_LENGTH) -> None:
+        self._attribute = attribute
         self._limit = limit
         self._max_length = max_length
         self._seen: set[str] = set()
-        self._lock = threading.Lock()
 
     def __call__(self, value: object) -> str:
         """The value to record for ``value``."""
         text = clean(value, self._max_length)
         if text in self._seen:
             return text
-        with self._lock:
-            if text not in self._seen:
-                if len(self._seen) >= self._limit:
-                    return OTHER
+        with _lock:
+            if text in self._seen or len(self._seen) < self._limit:
                 self._seen.add(text)
-        return text
+                return text
+        overflowed(self._attribute)
+        return OTHER
 
 
-_exceptions = Bounded(100, max_length=128)
+_exceptions = Bounded(ERROR_TYPE, 100, max_length=128)
 
 
 def error_type(error: BaseException) -> str:

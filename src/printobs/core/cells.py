@@ -6,28 +6,19 @@ shard of its own, so that a plain ``+=`` is exact without a lock; a collection s
 
 from __future__ import annotations
 
-import os
-import threading
 from _thread import get_ident
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Generic, TypeVar
 
 from opentelemetry.metrics import CallbackOptions, Observation
 
+from printobs.core import conventions
+from printobs.core.locks import Lock
+
 CAP: Final = 500
 OVERFLOW: Final[Mapping[str, bool]] = {"otel.metric.overflow": True}
 
-_lock = threading.Lock()
-
-
-def _renew_lock() -> None:
-    # The parent may have held it when it forked; the child would wait for ever.
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+_lock: Final = Lock()
 
 
 class Cell:
@@ -86,10 +77,11 @@ C = TypeVar("C", Cell, PairCell)
 
 
 class Family(Generic[C]):
-    """The cells of one instrument, one for each attribute set, at most ``cap`` and one for the overflow."""
+    """The cells of the instrument ``name``, one for each attribute set, at most ``cap`` and one for the overflow."""
 
-    def __init__(self, make: Callable[[Mapping[str, str | bool]], C], cap: int = CAP) -> None:
+    def __init__(self, make: Callable[[Mapping[str, str | bool]], C], name: str, cap: int = CAP) -> None:
         self._make: Callable[[Mapping[str, str | bool]], C] = make
+        self._name = name
         self._cap = cap
         self._cells: dict[tuple[tuple[str, str], ...], C] = {}
 
@@ -100,9 +92,10 @@ class Family(Generic[C]):
         if cell is not None:
             return cell
         with _lock:
-            if len(self._cells) >= self._cap and key not in self._cells:
-                return self._cells.setdefault((), self._make(OVERFLOW))
-            return self._cells.setdefault(key, self._make(dict(attributes)))
+            if len(self._cells) < self._cap or key in self._cells:
+                return self._cells.setdefault(key, self._make(dict(attributes)))
+        overflowed(self._name)
+        return self._cells.setdefault((), self._make(OVERFLOW))
 
     def observe(self, read: Callable[[C], int]) -> Callable[[CallbackOptions], Iterable[Observation]]:
         """A callback for an observable instrument."""
@@ -111,3 +104,13 @@ class Family(Generic[C]):
             return [Observation(read(cell), cell.attributes) for cell in list(self._cells.values())]
 
         return callback
+
+
+# Of the process: names bound here are in every meter provider's metrics.
+OVERFLOWS: Final = Family(Cell, conventions.OVERFLOWS.name)
+
+
+def overflowed(bounded: str) -> None:
+    """Count that something went over the bound of an attribute or an instrument; ``bounded`` is its name."""
+    if bounded != conventions.OVERFLOWS.name:
+        OVERFLOWS.cell({conventions.BOUNDED: bounded}).add()

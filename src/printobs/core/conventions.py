@@ -66,6 +66,16 @@ CORRELATION_STATE: Final = "correlation.state"
 CORRELATION_LOOKUP: Final = "correlation.lookup.result"
 EVENT_NAME: Final = "otel.event.name"  # logs only: becomes the EventName of an OpenTelemetry log record
 
+# -- fields of a log that is not OTLP: https://opentelemetry.io/docs/specs/otel/compatibility/logging_trace_context/ ---
+LOG_TRACE_ID: Final = "trace_id"
+LOG_SPAN_ID: Final = "span_id"
+LOG_CORRELATION_ID: Final = "correlation_id"
+
+# -- attributes: the telemetry itself ---------------------------------------------------------------------------------
+BOUNDED: Final = "printobs.bounded"
+DOING: Final = "printobs.doing"
+COMPONENT_TYPE: Final = "otel.component.type"
+
 # What every value over a bound becomes; the name the semantic conventions use for http.request.method.
 OTHER: Final = "_OTHER"
 
@@ -549,6 +559,65 @@ _SECURITY = (
     SECURITY_RATE_LIMIT_CLIENTS,
 )
 
+# After nodejs.eventloop.delay; Python has no convention.
+EVENT_LOOP_LAG = Instrument(
+    "asyncio.event_loop.lag",
+    Kind.HISTOGRAM,
+    "s",
+    "How much later than asked a timer of an asyncio event loop was called; one reading a second.",
+    (),
+    (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+
+# -- the telemetry itself; otel.sdk.* as the semantic conventions have it ---------------------------------------------
+# An export has 10 s, and a collector next door takes milliseconds.
+_EXPORT_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_EXPORTED = (COMPONENT_TYPE, ERROR_TYPE)
+
+EXPORTED_SPANS = Instrument(
+    "otel.sdk.exporter.span.exported",
+    Kind.COUNTER,
+    "{span}",
+    "Spans whose export ended; error.type on those that were lost.",
+    _EXPORTED,
+)
+EXPORTED_POINTS = Instrument(
+    "otel.sdk.exporter.metric_data_point.exported",
+    Kind.COUNTER,
+    "{data_point}",
+    "Metric data points whose export ended; error.type on those that were lost.",
+    _EXPORTED,
+)
+EXPORTED_RECORDS = Instrument(
+    "otel.sdk.exporter.log.exported",
+    Kind.COUNTER,
+    "{log_record}",
+    "Log records whose export ended; error.type on those that were lost.",
+    _EXPORTED,
+)
+EXPORT_DURATION = Instrument(
+    "otel.sdk.exporter.operation.duration",
+    Kind.HISTOGRAM,
+    "s",
+    "Time that an export took, with its repetitions; error.type where it failed.",
+    _EXPORTED,
+    _EXPORT_SECONDS,
+)
+ERRORS = Instrument(
+    "printobs.errors",
+    Kind.CELLS,
+    "{error}",
+    "Exceptions inside telemetry code, kept from the application, by what was being done.",
+    (DOING, ERROR_TYPE),
+)
+OVERFLOWS = Instrument(
+    "printobs.overflows",
+    Kind.CELLS,
+    "{overflow}",
+    "Values over the bound of an attribute, and attribute sets over the cap of an instrument, by its name.",
+    (BOUNDED,),
+)
+
 INSTRUMENTS: Final[tuple[Instrument, ...]] = (
     PRINTER_JOBS,
     PRINTER_JOB_DURATION,
@@ -577,6 +646,13 @@ INSTRUMENTS: Final[tuple[Instrument, ...]] = (
     *_CORRELATION,
     *_JOBS,
     *_SECURITY,
+    EVENT_LOOP_LAG,
+    EXPORTED_SPANS,
+    EXPORTED_POINTS,
+    EXPORTED_RECORDS,
+    EXPORT_DURATION,
+    ERRORS,
+    OVERFLOWS,
 )
 
 # Pairs that one cell feeds: how many, and how large together.

@@ -1,7 +1,7 @@
 """One guard around all telemetry code: what fails inside it never reaches the application.
 
 ``Exception`` is swallowed, ``BaseException`` is not (cancellation, interrupts and exits are the application's).
-Each cause is logged once, by its type and place only: an exception's own text may quote a receipt.
+Each is counted; each cause is logged once, by its type and place only: an exception's own text may quote a receipt.
 """
 
 from __future__ import annotations
@@ -10,15 +10,23 @@ import logging
 from types import TracebackType
 from typing import Final
 
+from printobs.core import conventions
+from printobs.core.attributes import error_type
+from printobs.core.cells import Cell, Family
+
 logger = logging.getLogger("printobs")
 
 _MAX_CAUSES: Final = 256
 _seen: set[tuple[str, str, str]] = set()
 
+# Of the process: in every meter provider's metrics.
+ERRORS: Final = Family(Cell, conventions.ERRORS.name)
+
 
 def swallow(doing: str, error: Exception) -> None:
-    """Log ``error`` once for its cause: what was being done, its type, and the line that raised it."""
+    """Count ``error``, and log it once for its cause: what was being done, its type, and the line that raised it."""
     try:
+        ERRORS.cell({conventions.DOING: doing, conventions.ERROR_TYPE: error_type(error)}).add()
         cause = (doing, type(error).__qualname__, _place(error.__traceback__))
         if cause in _seen or len(_seen) >= _MAX_CAUSES:
             return

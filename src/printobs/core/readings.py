@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from printobs.core.cells import CAP, OVERFLOW
+from printobs.core.cells import CAP, OVERFLOW, overflowed
 from printobs.core.guard import Guard
+from printobs.core.locks import Lock
 
 _guard: Final = Guard("reading a value")
-_lock = threading.RLock()  # re-entrant: a finaliser may run inside it
-
-
-def _renew_lock() -> None:
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+_lock: Final = Lock()
 
 
 class Readings:
     """The sources of one observable instrument, held weakly: a source that is gone has no series any more.
 
-    Beyond ``cap`` series, what ``others`` makes of the rest is the one marked ``otel.metric.overflow``.
+    Beyond ``cap`` series, what ``others`` makes of the rest is the one marked ``otel.metric.overflow``; each
+    collection with such is counted by ``name``.
     """
 
-    def __init__(self, others: Callable[[Iterable[float]], float], cap: int = CAP) -> None:
+    def __init__(self, others: Callable[[Iterable[float]], float], name: str, cap: int = CAP) -> None:
         self._others = others
+        self._name = name
         self._cap = cap
         self._sources: weakref.WeakKeyDictionary[Any, Callable[[Any], Iterable[Observation]]] = (
             weakref.WeakKeyDictionary()
@@ -58,6 +50,7 @@ class Readings:
             with _guard:
                 observations += read(source)
         if len(observations) > self._cap:
+            overflowed(self._name)
             rest = [float(each.value) for each in observations[self._cap :]]
             observations[self._cap :] = [Observation(self._others(rest), OVERFLOW)]
         return observations

@@ -15,12 +15,15 @@ from opentelemetry import metrics, trace
 from opentelemetry.metrics import Counter, Histogram, Meter, MeterProvider
 from opentelemetry.trace import Tracer, TracerProvider
 
-from printobs.core import conventions
+from printobs.core import cells, conventions, guard
 from printobs.core.cells import Cell, Family, PairCell
 from printobs.core.conventions import Instrument, Kind
 from printobs.core.readings import Readings
 
 VERSION: Final = version("printobs")
+
+# Made before there is a provider to ask: what telemetry loses is counted from the first.
+_OF_THE_PROCESS: Final = {conventions.ERRORS.name: guard.ERRORS, conventions.OVERFLOWS.name: cells.OVERFLOWS}
 
 
 class Instruments:
@@ -29,7 +32,7 @@ class Instruments:
     def __init__(self, meter: Meter) -> None:
         self._made: dict[str, Any] = {}
         for count, size in conventions.PAIRS:
-            pairs = Family(PairCell)
+            pairs = Family(PairCell, count.name)
             self._made[count.name] = pairs
             for instrument, read in ((count, PairCell.count), (size, PairCell.size)):
                 meter.create_observable_counter(
@@ -70,24 +73,24 @@ def _make(meter: Meter, instrument: Instrument) -> Counter | Histogram | Family[
             name, unit, description, explicit_bucket_boundaries_advisory=list(instrument.buckets)
         )
     if instrument.kind in (Kind.STATES, Kind.AMOUNTS):
-        states = Readings(sum)
+        states = Readings(sum, name)
         meter.create_observable_up_down_counter(name, [states.observe], unit, description)
         return states
     if instrument.kind is Kind.TOTALS:
-        totals = Readings(sum)
+        totals = Readings(sum, name)
         meter.create_observable_counter(name, [totals.observe], unit, description)
         return totals
     if instrument.kind is Kind.GAUGE:
-        values = Readings(min)
+        values = Readings(min, name)
         meter.create_observable_gauge(name, [values.observe], unit, description)
         return values
-    cells = Family(Cell)
-    callbacks = [cells.observe(Cell.value)]
+    family = _OF_THE_PROCESS.get(name) or Family(Cell, name)
+    callbacks = [family.observe(Cell.value)]
     if instrument.kind is Kind.CELLS:
         meter.create_observable_counter(name, callbacks, unit, description)
     else:
         meter.create_observable_up_down_counter(name, callbacks, unit, description)
-    return cells
+    return family
 
 
 class Telemetry:

@@ -16,6 +16,7 @@ from printobs.core import telemetry
 from printobs.core.guard import Guard
 from printobs.core.telemetry import Telemetry
 from printobs.integrations import asgi_http, asgi_route, asgi_websocket
+from printobs.signals.event_loop import watch_event_loop
 
 # In a scope that is followed already: mounted applications come here again.
 _MARK: Final = "printobs"
@@ -33,6 +34,8 @@ class TelemetryMiddleware:
     WebSocket: a span for the handshake, which ends when it is accepted, and ``websocket.server.*``. A message that
     carries a sampled context (see `printobs.inject`) is handled in a span that continues it. ``messages="all"``: so
     is one that carries none, in a span of its own that is linked to the handshake.
+
+    Lifespan: how late the event loop is, from the application's start (see `printobs.watch_event_loop`).
 
     Raises ValueError for any other ``messages``. What it wraps sees the same events, and its exceptions pass.
     """
@@ -52,6 +55,9 @@ async def _follow(
     bound: Telemetry, routed: object, app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, every: bool = False
 ) -> None:
     kind = scope["type"]
+    if kind == "lifespan":
+        with _guard:
+            watch_event_loop()
     if _MARK in scope or kind not in ("http", "websocket"):
         await app(scope, receive, send)
         return

@@ -1,5 +1,7 @@
 """HTTP requests: the contrib instrumentation's spans and metrics, by the stable semantic conventions, with the route
 and the correlation ID that it lacks, and without the query strings and exception texts that it would record.
+
+What a stranger can make as long as he likes, or write control characters into, it is given short and clean.
 """
 
 from __future__ import annotations
@@ -15,14 +17,18 @@ from opentelemetry.trace import StatusCode
 from opentelemetry.util.http import get_excluded_urls, sanitize_method
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from printobs.core.attributes import error_type
+from printobs.core.attributes import clean, error_type
 from printobs.core.conventions import CORRELATION_ID, ERROR_TYPE, HTTP_ROUTE
 from printobs.core.guard import Guard, swallow
 from printobs.core.telemetry import Telemetry
 from printobs.signals import correlation
+from printobs.signals.propagation import readable
 
 _DOING: Final = "tracing an HTTP request"
 _guard: Final = Guard(_DOING)
+
+_MAX_AGENT: Final = 256  # characters
+_MAX_PATH: Final = 1024
 
 _contrib: tuple[Telemetry, OpenTelemetryMiddleware] | None = None
 
@@ -36,7 +42,7 @@ async def serve(
         middleware = _middleware(telemetry)
         middleware.app = request.follow
         middleware.default_span_details = lambda _scope: _details(scope, route)
-        await middleware({**scope, "query_string": b""}, receive, request.passed_on)
+        await middleware(_fit_to_record(scope), receive, request.passed_on)
     except Exception as error:
         swallow(_DOING, error)
         if not request.begun:
@@ -76,6 +82,29 @@ def _made(telemetry: Telemetry) -> OpenTelemetryMiddleware:
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
     raise AssertionError("each request brings its own application")
+
+
+def _fit_to_record(scope: Scope) -> Scope:
+    headers: list[tuple[bytes, bytes]] = []
+    carried: dict[str, list[str]] = {}
+    for name, value in scope["headers"]:
+        if name in (b"baggage", b"tracestate"):
+            carried.setdefault(name.decode(), []).append(value.decode("latin-1"))
+        elif name == b"user-agent":
+            headers.append((name, clean(value.decode("latin-1"), _MAX_AGENT).encode("latin-1")))
+        else:
+            headers.append((name, value))
+    for field, values in carried.items():
+        headers += [(field.encode(), each.encode()) for each in readable(field, values)]
+    client = scope.get("client")  # a proxy's word, where the server believes it
+    return {
+        **scope,
+        "client": client and (clean(client[0]), client[1]),
+        "headers": headers,
+        "method": clean(scope["method"]),
+        "path": clean(scope["path"], _MAX_PATH),
+        "query_string": b"",
+    }
 
 
 def _details(scope: Scope, route: str | None) -> tuple[str, dict[str, str]]:

@@ -24,7 +24,7 @@ from printobs.core.telemetry import Telemetry
 from printobs.signals import correlation, message_scope
 from printobs.signals.connections import Connection, Endpoint, endpoint
 from printobs.signals.message_scope import Messages, current_until_over, with_handshake
-from printobs.signals.propagation import may_carry
+from printobs.signals.propagation import Readable, may_carry
 
 _DOING: Final = "following a WebSocket"
 _guard: Final = Guard(_DOING)
@@ -266,4 +266,4 @@ class _HeadersGetter(Getter[Message]):
         return [name.decode("latin-1") for name, _ in carrier["headers"]]
 
 
-_getter: Final = _HeadersGetter()
+_getter: Final = Readable(_HeadersGetter())

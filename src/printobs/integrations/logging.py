@@ -74,7 +74,7 @@ class _Installed:
         def callHandlers(logger: logging.Logger, record: logging.LogRecord) -> None:  # noqa: N802
             if self._active:
                 with _guard:
-                    _describe(record)
+                    describe(record)
                     if self.export is not None:
                         self.export(record)
             original(logger, record)
@@ -89,7 +89,8 @@ class _Installed:
             logging.Logger.callHandlers = self._original  # type: ignore[method-assign]
 
 
-def _describe(record: logging.LogRecord) -> None:
+def describe(record: logging.LogRecord) -> None:
+    """Give ``record`` the fields of `instrument` that it has not."""
     span = trace.get_current_span().get_span_context()
     fields = record.__dict__
     # Fields may be there already: from extra={…}, or because the record was made and described elsewhere.

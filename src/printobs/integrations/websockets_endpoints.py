@@ -13,7 +13,7 @@ from printobs.core.telemetry import Telemetry
 from printobs.signals.connections import Endpoint, endpoint
 
 # An application may take URIs from its users: so many servers have labels of their own, the rest share one.
-_servers: Final = Bounded(100, max_length=128)
+_servers: Final = Bounded(SERVER_ADDRESS, 100, max_length=128)
 
 _bound: Telemetry | None = None
 

@@ -31,6 +31,7 @@ from printobs.integrations import websockets_endpoints as endpoints
 from printobs.signals import correlation
 from printobs.signals.connections import Endpoint
 from printobs.signals.message_scope import with_handshake
+from printobs.signals.propagation import Readable
 
 _TRACE: Final = ("traceparent", "tracestate")
 
@@ -134,7 +135,7 @@ class _HeadersGetter(Getter[Headers]):
         return list(carrier)
 
 
-_getter: Final = _HeadersGetter()
+_getter: Final = Readable(_HeadersGetter())
 
 
 class ServerHandshake:

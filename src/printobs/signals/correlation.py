@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import Token
 from types import TracebackType
 from typing import Final
 
-from opentelemetry import baggage, context
+from opentelemetry import baggage, context, trace
 from opentelemetry.context import Context
 
 from printobs.core import telemetry
 from printobs.core.cells import Cell
-from printobs.core.conventions import CORRELATION_ID, CORRELATION_IDS, CORRELATION_SOURCE, CorrelationSource
+from printobs.core.conventions import (
+    CORRELATION_ID,
+    CORRELATION_IDS,
+    CORRELATION_SOURCE,
+    LOG_CORRELATION_ID,
+    LOG_SPAN_ID,
+    LOG_TRACE_ID,
+    CorrelationSource,
+)
 
 MAX_LENGTH: Final = 128
 
@@ -43,6 +51,17 @@ def correlation_id(context: Context | None = None) -> str | None:
     """The current correlation ID, or the one of ``context``; ``None`` where there is none."""
     value = baggage.get_baggage(CORRELATION_ID, context)
     return value if well_formed(value) else None  # type: ignore[return-value]
+
+
+def log_fields() -> Iterator[tuple[str, str]]:
+    """The current trace, span and correlation ID, each that there is, by its name in a log."""
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        yield LOG_TRACE_ID, f"{span.trace_id:032x}"
+        yield LOG_SPAN_ID, f"{span.span_id:016x}"
+    identifier = correlation_id()
+    if identifier is not None:
+        yield LOG_CORRELATION_ID, identifier
 
 
 def with_id(identifier: str, context: Context | None = None) -> Context:

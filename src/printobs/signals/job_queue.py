@@ -18,8 +18,8 @@ from printobs.core.guard import Guard
 
 _guard: Final = Guard("counting an application's print jobs")
 
-_branches: Final = Bounded(500)
-_kinds: Final = Bounded(32)
+_branches: Final = Bounded(BRANCH, 500)
+_kinds: Final = Bounded(JOB_KIND, 32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from printobs.core import conventions, telemetry
 from printobs.core.attributes import Bounded, clean
-from printobs.core.conventions import BRANCH, PRINTER
+from printobs.core.conventions import BRANCH, JOB_KIND, PRINTER
 from printobs.core.telemetry import Telemetry
 from printobs.signals import printer_health
 from printobs.signals.conversation import ANSWER, Channel, Conversation, Habits, Unreachable
@@ -23,8 +23,8 @@ from printobs.signals.turn import Turn
 if TYPE_CHECKING:
     from printobs.signals.monitor import Monitor
 
-_names: Final = Bounded(500)
-_branches: Final = Bounded(500)
+_names: Final = Bounded(PRINTER, 500)
+_branches: Final = Bounded(BRANCH, 500)
 _thread_lock = threading.Lock()  # its monitor and its jobs may want the thread at once
 
 
@@ -40,7 +40,7 @@ if hasattr(os, "register_at_fork"):
 class Printer:
     """One printer, real or not: ``device()`` gives the socket, port or file its bytes go through, if it is open."""
 
-    kinds: Final = Bounded(32)
+    kinds: Final = Bounded(JOB_KIND, 32)
 
     def __init__(self, target: object, name: str, branch: str, device: Callable[[Any], object]) -> None:
         self.attributes = {PRINTER: _names(name)}

@@ -1,4 +1,4 @@
-"""In-band context: the trace and the correlation ID that a message carries in its own JSON.
+"""The context that comes from outside: in headers, and in-band, in the JSON of a message.
 
 A message is a JSON object; its top-level fields ``traceparent``, ``tracestate`` (https://www.w3.org/TR/trace-context/)
 and ``baggage`` (https://www.w3.org/TR/baggage/) carry the context; the correlation ID is an entry of the baggage.
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from opentelemetry import propagate
 from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import Getter
 
 from printobs.core.guard import Guard
 
@@ -25,13 +26,21 @@ MAX_TEXT: Final = 262_144
 _WHOLE: Final = 1024
 _EDGE: Final = 256
 
-# Checked here, since the propagators log what they cannot read, and a message is nobody's to log.
-_WELL_FORMED: Final[Mapping[str, re.Pattern[str]]] = {
-    TRACEPARENT: re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z"),
-    "tracestate": re.compile(r"[\x20-\x7e]{0,512}\Z"),
-    "baggage": re.compile(r"(?=.{1,8192}\Z)[!#$%&'*+\-.^_`|~\w]+=[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*"
-                          r"(?:,[!#$%&'*+\-.^_`|~\w]+=[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*)*\Z", re.ASCII),
-}  # fmt: skip
+_WELL_FORMED: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+# https://www.w3.org/TR/trace-context/#tracestate-header-field-values
+_MAX_STATE: Final = 8192
+_STATE: Final = re.compile(
+    r"(?:[a-z][_0-9a-z\-*/]{0,255}|[a-z0-9][_0-9a-z\-*/]{0,240}@[a-z][_0-9a-z\-*/]{0,13})"
+    r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
+)
+# https://www.w3.org/TR/baggage/#header-content
+_MAX_BAGGAGE: Final = 8192
+_MAX_ENTRIES: Final = 180
+_MAX_ENTRY: Final = 4096
+_KEY: Final = r"[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+[ \t]*"
+_VALUE: Final = r"[ \t]*[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*[ \t]*"
+_ENTRY: Final = re.compile(f"{_KEY}={_VALUE}(?:;{_KEY}(?:={_VALUE})?)*")
 
 _JSON_SPACE: Final = " \t\n\r"
 
@@ -69,13 +78,52 @@ def extract(incoming: object) -> Context | None:
     return None
 
 
+def readable(name: str, values: Sequence[str]) -> list[str]:
+    """What the propagators can read of the ``values`` of a field or header; ``name`` in lower case.
+
+    They log what they cannot read, as it came: what a stranger sends is nobody's to log.
+    """
+    if name == "baggage" and values:
+        if len(values[0]) > _MAX_BAGGAGE:
+            return []
+        entries = [
+            each for each in values[0].split(",", _MAX_ENTRIES) if len(each) <= _MAX_ENTRY and _ENTRY.fullmatch(each)
+        ]
+        return [",".join(entries)] if entries else []
+    if name == "tracestate":
+        members = [member.strip(" \t") for value in values for member in value.split(",")]
+        if sum(map(len, values)) > _MAX_STATE or not all(_STATE.fullmatch(each) for each in members if each):
+            return []
+    return list(values)
+
+
+class Readable(Getter[T]):
+    """A getter of headers that gives what is `readable` of them."""
+
+    def __init__(self, headers: Getter[T]) -> None:
+        self._headers = headers
+
+    def get(self, carrier: T, key: str) -> list[str] | None:
+        """The values of one header."""
+        values = self._headers.get(carrier, key)
+        return None if values is None else readable(key.lower(), values) or None
+
+    def keys(self, carrier: T) -> list[str]:
+        """The names of all headers."""
+        return self._headers.keys(carrier)
+
+
 def _fields(incoming: object) -> dict[str, str]:
     if isinstance(incoming, str | bytes | bytearray | memoryview):
         incoming = _parsed(incoming)
     if not isinstance(incoming, Mapping):
         return {}
-    found = {name: incoming.get(name) for name in FIELDS}
-    return {name: value for name, value in found.items() if isinstance(value, str) and _WELL_FORMED[name].match(value)}
+    found: dict[str, str] = {}
+    for name in FIELDS:
+        value = incoming.get(name)
+        if isinstance(value, str) and (name != TRACEPARENT or _WELL_FORMED.fullmatch(value)):
+            found.update((name, each) for each in readable(name, [value]))
+    return found
 
 
 def _parsed(message: str | bytes | bytearray | memoryview) -> object:

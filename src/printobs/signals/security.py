@@ -46,8 +46,8 @@ class Security:
     """Counts on the telemetry in use. Any thread may call it; nothing here raises."""
 
     def __init__(self) -> None:
-        self._origins = Bounded(20, max_length=120)
-        self._events = Bounded(32)
+        self._origins = Bounded(ORIGIN, 20, max_length=120)
+        self._events = Bounded(SECURITY_EVENT, 32)
 
     def authentication_failed(self, reason: str) -> None:
         """A request had no token that was good for it: ``reason`` is one of `AuthenticationFailure`, or ``_OTHER``."""

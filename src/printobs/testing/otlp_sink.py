@@ -11,6 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Self
 
 from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceResponse,
+)
 
 from printobs.testing import otlp_decode
 from printobs.testing.otlp_decode import LogRecord, MetricPoint, Span
@@ -32,6 +36,9 @@ class OtlpSink:
         self._metrics: deque[MetricPoint] = deque(maxlen=limit)
         self._logs: deque[LogRecord] = deque(maxlen=limit)
         self._refusal: int | None = None
+        self._rejected = 0
+        self._delay = 0.0
+        self._closing = threading.Event()
         self._arrived = threading.Condition()
         self.dropped = 0
         self.requests = 0
@@ -54,6 +61,7 @@ class OtlpSink:
 
     def close(self) -> None:
         """Stop listening; what arrived can still be read."""
+        self._closing.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -87,9 +95,17 @@ class OtlpSink:
         """Answer every export with this HTTP status from now on, and keep nothing of it."""
         self._refusal = status
 
+    def reject(self, records: int) -> None:
+        """Answer every export with success, but that so many of its records were rejected; keep the others."""
+        self._rejected = records
+
+    def delay(self, seconds: float) -> None:
+        """Let every export wait so long for its answer."""
+        self._delay = seconds
+
     def accept(self) -> None:
-        """Take exports again."""
-        self._refusal = None
+        """Take exports again, whole and at once."""
+        self._refusal, self._rejected, self._delay = None, 0, 0.0
 
     def wait_for(self, predicate: Callable[[Self], object], timeout: float = 5.0) -> None:
         """Wait until ``predicate(sink)`` is true; raises TimeoutError, saying what had arrived, after ``timeout`` s."""
@@ -111,6 +127,7 @@ class OtlpSink:
             return 404, b""
         if headers.get_content_type() != _CONTENT_TYPE:
             return 415, b""
+        self._closing.wait(self._delay)
         if self._refusal is not None:
             return self._refusal, b""
         kept, decode = signals[path]
@@ -118,13 +135,16 @@ class OtlpSink:
             records = list(decode(_decompressed(body, headers.get("Content-Encoding", "identity"))))
         except (DecodeError, zlib.error, ValueError):
             return 400, b""
+        rejected = min(self._rejected, len(records))
+        del records[:rejected]
         with self._arrived:
             self.requests += 1
             self.dropped += max(0, len(kept) + len(records) - (kept.maxlen or 0))
             kept.extend(records)
             self._arrived.notify_all()
-        # An empty response message says that all was accepted.
-        return 200, b""
+        # An empty message says that all was accepted; all three signals' answers have the same fields.
+        partial = ExportTracePartialSuccess(rejected_spans=rejected) if rejected else None
+        return 200, ExportTraceServiceResponse(partial_success=partial).SerializeToString()
 
 
 def _decompressed(body: bytes, encoding: str) -> bytes:

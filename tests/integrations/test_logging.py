@@ -1,0 +1,200 @@
+"""Log records and structlog's events know their trace, span and correlation ID; as JSON, none forges another."""
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry import trace
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+
+from printobs.integrations import logging as log_records
+from printobs.integrations import structlog as structlog_events
+from printobs.integrations.logging_json import JsonFormatter
+from printobs.signals.correlation import correlation
+from tests.conftest import Sdk
+
+
+@pytest.fixture
+def instrumented() -> Iterator[None]:
+    log_records.instrument()
+    yield
+    log_records.uninstrument()
+
+
+@pytest.fixture
+def exporter() -> Iterator[InMemoryLogRecordExporter]:
+    kept, provider = InMemoryLogRecordExporter(), LoggerProvider()
+    provider.add_log_record_processor(SimpleLogRecordProcessor(kept))
+    log_records.export(provider)
+    yield kept
+    log_records.uninstrument()
+    provider.shutdown()
+
+
+@pytest.fixture
+def structlogged(sdk: Sdk) -> Iterator[None]:
+    structlog_events.instrument(sdk.telemetry)
+    yield
+    structlog_events.uninstrument()
+    structlog.reset_defaults()
+
+
+def test_a_record_is_exported_with_its_trace_and_correlation_id(sdk: Sdk, exporter: InMemoryLogRecordExporter) -> None:
+    tracer = trace.get_tracer("mine", tracer_provider=sdk.tracer_provider)
+    with correlation("order-1"), tracer.start_as_current_span("work") as span:
+        logging.getLogger("mine").warning("table %d", 9, extra={"branch.name": "mitte", "otel.event.name": "seated"})
+    logging.getLogger("mine").warning("outside")
+    [inside, outside] = [each.log_record for each in exporter.get_finished_logs()]
+    assert (inside.body, inside.event_name, inside.severity_text) == ("table 9", "seated", "WARN")
+    assert dict(inside.attributes or {}) == {"branch.name": "mitte", "correlation.id": "order-1"}
+    assert (inside.trace_id, inside.span_id) == (span.get_span_context().trace_id, span.get_span_context().span_id)
+    assert (dict(outside.attributes or {}), outside.trace_id) == ({}, 0)
+
+
+def test_what_an_exporter_logs_is_not_exported_again(exporter: InMemoryLogRecordExporter) -> None:
+    from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+    with suppress_instrumentation():
+        logging.getLogger("opentelemetry.exporter").error("no collector")
+    assert exporter.get_finished_logs() == ()
+
+
+@pytest.mark.usefixtures("instrumented")
+def test_a_formatter_may_rely_on_the_fields(caplog: pytest.LogCaptureFixture) -> None:
+    formatter = logging.Formatter("%(otelTraceID)s %(otelSpanID)s %(otelTraceSampled)s %(correlation_id)s")
+    logging.getLogger("mine").warning("outside")
+    with correlation("order-1"):
+        logging.getLogger("mine").warning("inside")
+        logging.getLogger("mine").warning("mine", extra={"correlation_id": "my own"})
+    assert [formatter.format(record) for record in caplog.records] == [
+        "- - False -",
+        "- - False order-1",
+        "- - False my own",
+    ]
+
+
+def line(record: logging.LogRecord) -> dict[str, Any]:
+    """What the formatter makes of it: one line of JSON in printable ASCII."""
+    text = JsonFormatter().format(record)
+    assert text.isascii()
+    assert text.isprintable()
+    parsed: dict[str, Any] = json.loads(text)
+    return parsed
+
+
+def record(message: object, *arguments: object, **extra: object) -> logging.LogRecord:
+    return logging.getLogger("mine").makeRecord(
+        "mine", logging.WARNING, __file__, 1, message, arguments, None, extra=extra
+    )
+
+
+def test_a_line_says_who_what_when_and_in_which_trace(sdk: Sdk) -> None:
+    tracer = trace.get_tracer("mine", tracer_provider=sdk.tracer_provider)
+    with correlation("order-1"), tracer.start_as_current_span("work") as span:
+        said = line(record("table %d", 9, **{"branch.name": "mitte", "seats": 4}))
+    assert said.pop("timestamp").endswith("+00:00")
+    assert said == {
+        "severity": "WARNING",
+        "logger": "mine",
+        "message": "table 9",
+        "trace_id": f"{span.get_span_context().trace_id:032x}",
+        "span_id": f"{span.get_span_context().span_id:016x}",
+        "correlation_id": "order-1",
+        "branch.name": "mitte",
+        "seats": 4,
+    }
+
+
+@given(st.text(), st.dictionaries(st.text(min_size=1), st.text() | st.floats() | st.binary()))
+def test_no_text_breaks_a_line_or_forges_another(text: str, extra: dict[str, Any]) -> None:
+    made = record(text)
+    for name, value in extra.items():
+        made.__dict__.setdefault(name, value)
+    made.name = text
+    assert line(made)["message"] == text
+
+
+@pytest.mark.parametrize("text", ['ok\n{"severity":"ERROR"}', "\r\x1b[2K", "\x85\u2028\u2029", "\x7f", "\ud800"])
+def test_what_ends_a_line_somewhere_is_escaped(text: str) -> None:
+    assert line(record(text, note=text))["note"] == text
+
+
+def test_an_exception_is_in_its_line() -> None:
+    made = record("failed")
+    try:
+        raise ValueError("one\ntwo")
+    except ValueError as error:
+        made.exc_info = (type(error), error, error.__traceback__)
+    assert line(made)["exception"].endswith("ValueError: one\ntwo")
+
+
+class Unspeakable:
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def test_what_cannot_be_said_does_not_raise() -> None:
+    itself: list[Any] = []
+    itself.append(itself)
+    assert line(record("%d tables", "nine"))["message"] == "%d tables"
+    assert line(record(Unspeakable()))["message"] == "<Unspeakable>"
+    assert line(record("x", thing=Unspeakable()))["thing"] == "<Unspeakable>"
+    assert line(record("x", itself=itself))["itself"] == "[[...]]"
+    assert line(record("x", pairs={(1, 2): 3}))["pairs"] == "{(1, 2): 3}"
+    assert line(record("x", infinite=float("inf")))["infinite"] == "inf"
+    # What a record is, its extra fields cannot say otherwise.
+    assert line(record("x", severity="ERROR", logger="root"))["severity"] == "WARNING"
+
+
+@pytest.mark.usefixtures("structlogged")
+def test_an_event_of_structlog_has_the_ids_and_the_applications_own_win(
+    sdk: Sdk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    structlog.configure(processors=[structlog.processors.JSONRenderer()])
+    logger = structlog.get_logger()
+    tracer = trace.get_tracer("mine", tracer_provider=sdk.tracer_provider)
+    logger.info("outside")
+    with correlation("order-1"), tracer.start_as_current_span("work") as span:
+        logger.info("inside", table=9)
+        logger.bind(trace_id="mine").info("bound", correlation_id="mine too")
+    outside, inside, bound = map(json.loads, capsys.readouterr().out.splitlines())
+    context = span.get_span_context()
+    assert outside == {"event": "outside"}
+    assert inside == {
+        "event": "inside",
+        "table": 9,
+        "trace_id": f"{context.trace_id:032x}",
+        "span_id": f"{context.span_id:016x}",
+        "correlation_id": "order-1",
+    }
+    assert (bound["trace_id"], bound["correlation_id"]) == ("mine", "mine too")
+
+
+@pytest.mark.usefixtures("structlogged")
+def test_an_event_passed_on_to_the_standard_library_is_exported(sdk: Sdk, exporter: InMemoryLogRecordExporter) -> None:
+    structlog.configure(
+        processors=[structlog.stdlib.render_to_log_kwargs], logger_factory=structlog.stdlib.LoggerFactory()
+    )
+    tracer = trace.get_tracer("mine", tracer_provider=sdk.tracer_provider)
+    with correlation("order-1"), tracer.start_as_current_span("work") as span:
+        structlog.get_logger("mine").warning("seated", table=9)
+    [made] = [each.log_record for each in exporter.get_finished_logs()]
+    assert (made.body, made.trace_id) == ("seated", span.get_span_context().trace_id)
+    assert made.attributes is not None
+    assert (made.attributes["table"], made.attributes["correlation.id"]) == (9, "order-1")
+
+
+def test_structlog_is_undone(sdk: Sdk) -> None:
+    before = structlog.BoundLoggerBase._process_event
+    structlog_events.instrument(sdk.telemetry)
+    structlog_events.instrument(sdk.telemetry)
+    assert structlog.BoundLoggerBase._process_event is not before
+    structlog_events.uninstrument()
+    structlog_events.uninstrument()
+    assert structlog.BoundLoggerBase._process_event is before
