@@ -142,6 +142,7 @@ def test_what_a_stranger_sends_is_recorded_short_and_clean_or_not_at_all(
         b"traceparent: x": b"traceparent: " + TRACEPARENT.encode(),
         b"X-Forwarded-For: x": b"X-Forwarded-For: " + b"f" * 5000,
         b"Cookie: x": b"Cookie: secret",
+        b"Accept: x": b"traceparent: \xc7\xd6\\",
     }
     with caplog.at_level(logging.DEBUG):
         for plain, hostile in parts.items():
