@@ -136,3 +136,8 @@ def test_the_deployment_may_do_without(otlp_sink: OtlpSink) -> None:
     names = {point.name for point in otlp_sink.metrics}
     assert "process.memory.usage" in names
     assert "process.cpu.time" not in names
+
+
+def test_a_process_that_does_nothing_says_nothing(otlp_sink: OtlpSink) -> None:
+    for code in ("import printobs; printobs.configure()", "import printobs; printobs.configure().shutdown()"):
+        assert run(code, OTEL_EXPORTER_OTLP_ENDPOINT=otlp_sink.endpoint) == ("", "")

@@ -352,3 +352,21 @@ def test_the_event_loop_is_watched_from_the_applications_start(sdk: Sdk, monkeyp
                     time.sleep(0.01)
     finally:
         asgi.uninstrument()
+
+
+def test_an_application_that_ends_waits_for_its_telemetry_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = threading.Event()
+
+    class Hanging(TracerProvider):
+        def force_flush(self, timeout_millis: int = 30000) -> bool:
+            called.set()
+            return threading.Event().wait(60)
+
+    hanging = Hanging()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: hanging)
+    monkeypatch.setattr(asgi, "_FLUSH", 0.2)
+    began = time.monotonic()
+    with serve(TelemetryMiddleware(application()), lifespan="on"):
+        pass
+    assert called.is_set()
+    assert time.monotonic() - began < 10

@@ -41,6 +41,7 @@ class Exports:
 
     def __init__(self) -> None:
         self._watched = SDK_METRICS not in os.environ
+        telemetry.current()  # made by now: the last exports come when the provider gives no meter any more
         self._sessions = _sessions()
 
     @property

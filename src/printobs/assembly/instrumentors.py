@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from opentelemetry import trace
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from printobs.assembly import instrumentation
 from printobs.assembly.instrumentation import Library
 from printobs.core import telemetry
+from printobs.core.guard import Guard
+from printobs.integrations import logging as log_records
 
 
 class _Instrumentor(BaseInstrumentor):  # type: ignore[misc]
@@ -43,6 +46,26 @@ class StructlogInstrumentor(_Instrumentor):
     """structlog."""
 
     library = instrumentation.STRUCTLOG
+
+
+class CorrelationInstrumentor(BaseInstrumentor):  # type: ignore[misc]
+    """The correlation ID on every span and exported log record, as `printobs.configure` has it."""
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """None."""
+        return ()
+
+    def _instrument(self, **kwargs: Any) -> None:
+        with Guard("configuring correlation"):
+            log_records.name_for_export()
+            provider = kwargs.get("tracer_provider") or trace.get_tracer_provider()
+            if hasattr(provider, "add_span_processor"):  # the SDK's
+                from printobs.integrations.correlation_spans import CorrelationSpanProcessor
+
+                provider.add_span_processor(CorrelationSpanProcessor())
+
+    def _uninstrument(self, **_: Any) -> None:
+        log_records.uninstrument()  # a span processor stays as long as its provider
 
 
 class StarletteInstrumentor(_Instrumentor):

@@ -6,7 +6,6 @@ callbacks.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from importlib.metadata import version
 from typing import Any, Final
@@ -18,6 +17,7 @@ from opentelemetry.trace import Tracer, TracerProvider
 from printobs.core import cells, conventions, guard
 from printobs.core.cells import Cell, Family, PairCell
 from printobs.core.conventions import Instrument, Kind
+from printobs.core.locks import Lock
 from printobs.core.readings import Readings
 
 VERSION: Final = version("printobs")
@@ -107,7 +107,7 @@ class Telemetry:
         self.instruments = _instruments_of(meter_provider)
 
 
-_lock = threading.Lock()
+_lock: Final = Lock()
 _global_instruments: Instruments | None = None
 _instruments: weakref.WeakKeyDictionary[MeterProvider, Instruments] = weakref.WeakKeyDictionary()
 _bound: Telemetry | None = None

@@ -10,9 +10,10 @@ import functools
 from typing import Any, Final, Literal
 
 from starlette.applications import Starlette
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from printobs.core import telemetry
+from printobs.core.flushing import flush
 from printobs.core.guard import Guard
 from printobs.core.telemetry import Telemetry
 from printobs.integrations import asgi_http, asgi_route, asgi_websocket
@@ -20,6 +21,9 @@ from printobs.signals.event_loop import watch_event_loop
 
 # In a scope that is followed already: mounted applications come here again.
 _MARK: Final = "printobs"
+
+# Seconds that a server may wait at its end for what its last requests have left.
+_FLUSH: Final = 3.0
 
 _guard: Final = Guard("following an ASGI request")
 
@@ -35,7 +39,8 @@ class TelemetryMiddleware:
     carries a sampled context (see `printobs.inject`) is handled in a span that continues it. ``messages="all"``: so
     is one that carries none, in a span of its own that is linked to the handshake.
 
-    Lifespan: how late the event loop is, from the application's start (see `printobs.watch_event_loop`).
+    Lifespan: how late the event loop is, from the application's start (see `printobs.watch_event_loop`). At its end
+    what is waiting is exported, for three seconds at most, since uvicorn ends by its signal.
 
     Raises ValueError for any other ``messages``. What it wraps sees the same events, and its exceptions pass.
     """
@@ -55,13 +60,15 @@ async def _follow(
     bound: Telemetry, routed: object, app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, every: bool = False
 ) -> None:
     kind = scope["type"]
-    if kind == "lifespan":
-        with _guard:
-            watch_event_loop()
-    if _MARK in scope or kind not in ("http", "websocket"):
+    if _MARK in scope or kind not in ("http", "websocket", "lifespan"):
         await app(scope, receive, send)
         return
     scope[_MARK] = True
+    if kind == "lifespan":
+        with _guard:
+            watch_event_loop()
+        await app(scope, receive, functools.partial(_flushed_first, send))
+        return
     route = None
     with _guard:
         route = asgi_route.template(routed, scope)
@@ -69,6 +76,13 @@ async def _follow(
         await asgi_http.serve(bound, app, route, scope, receive, send)
     else:
         await asgi_websocket.serve(bound, app, route, scope, receive, send, every=every)
+
+
+async def _flushed_first(send: Send, message: Message) -> None:
+    # Once a server has this it ends, uvicorn by the signal it was given: nothing that is done at exit would be.
+    if message["type"].startswith("lifespan.shutdown."):
+        await flush(_FLUSH)
+    await send(message)
 
 
 _original: Any = None

@@ -45,6 +45,19 @@ def instrument() -> None:
     with _lock:
         if _installed is None:
             _installed = _Installed()
+        _installed.describe = describe
+
+
+def name_for_export() -> None:
+    """Give every record ``correlation.id``, which an OpenTelemetry handler of the application's exports, and no more.
+
+    For where nobody has asked for `instrument`, which does more. Twice is once.
+    """
+    global _installed
+    with _lock:
+        if _installed is None:
+            _installed = _Installed()
+            _installed.describe = _name
 
 
 def export(logger_provider: LoggerProvider) -> None:
@@ -57,7 +70,7 @@ def export(logger_provider: LoggerProvider) -> None:
 
 
 def uninstrument() -> None:
-    """Undo `instrument` and `export`."""
+    """Undo `instrument`, `name_for_export` and `export`."""
     global _installed
     with _lock:
         if _installed is not None:
@@ -67,6 +80,7 @@ def uninstrument() -> None:
 
 class _Installed:
     def __init__(self) -> None:
+        self.describe: Callable[[logging.LogRecord], None] = describe
         self.export: Callable[[logging.LogRecord], None] | None = None
         self._active = True
         self._original = original = logging.Logger.callHandlers
@@ -74,7 +88,7 @@ class _Installed:
         def callHandlers(logger: logging.Logger, record: logging.LogRecord) -> None:  # noqa: N802
             if self._active:
                 with _guard:
-                    describe(record)
+                    self.describe(record)
                     if self.export is not None:
                         self.export(record)
             original(logger, record)
@@ -100,6 +114,12 @@ def describe(record: logging.LogRecord) -> None:
         fields[SAMPLED] = span.is_valid and span.trace_flags.sampled
     if CORRELATION not in fields:
         fields[CORRELATION] = correlation_id() or NONE
+
+
+def _name(record: logging.LogRecord) -> None:
+    identifier = correlation_id()
+    if identifier is not None:
+        record.__dict__.setdefault(CORRELATION_ID, identifier)
 
 
 def _exporter(logger_provider: LoggerProvider) -> Callable[[logging.LogRecord], None]:
