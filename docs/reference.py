@@ -20,6 +20,8 @@ _VALUES = {
     conventions.JOB_EVIDENCE: conventions.Evidence,
     conventions.PRINTER_STATE: conventions.State,
     conventions.QUALITY_LEVEL: conventions.Level,
+    conventions.CLIENT_TYPE: conventions.ClientType,
+    conventions.REFUSAL: conventions.Refusal,
 }
 
 _PRINTER = (conventions.BRANCH, conventions.PRINTER)

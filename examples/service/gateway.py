@@ -60,9 +60,10 @@ class Gateway:
         """Whether the printer's agent is connected."""
         return printer in self._sessions
 
-    def connected(self, branch: str, agent: str) -> bool:
-        """Whether an agent is."""
-        return any((each.branch, each.agent) == (branch, agent) for each in self._sessions.values())
+    def connection(self, branch: str, agent: str) -> WebSocket | None:
+        """An agent's, where it is connected."""
+        mine = (each for each in self._sessions.values() if (each.branch, each.agent) == (branch, agent))
+        return next((each.websocket for each in mine), None)
 
     # -- jobs --------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import printobs.testing as testing
     from printobs.assembly.configure import configure
+    from printobs.assembly.connections import identify, quality, refusal
     from printobs.assembly.handle import Handle
     from printobs.assembly.health import health
     from printobs.assembly.instrumentation import instrument, uninstrument
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
     from printobs.core.conventions import Outcome
     from printobs.integrations.asgi import TelemetryMiddleware
     from printobs.integrations.metrics_endpoint import metrics_app, metrics_route
+    from printobs.signals.connection_quality import ConnectionQuality
     from printobs.signals.correlation import correlation, correlation_id
     from printobs.signals.message_scope import message
     from printobs.signals.printer_health import Health
     from printobs.signals.propagation import inject
 
 __all__ = [
+    "ConnectionQuality",
     "Handle",
     "Health",
     "Outcome",
@@ -33,12 +36,15 @@ __all__ = [
     "correlation",
     "correlation_id",
     "health",
+    "identify",
     "inject",
     "instrument",
     "message",
     "metrics_app",
     "metrics_route",
     "print_job",
+    "quality",
+    "refusal",
     "register",
     "testing",
     "uninstrument",
@@ -46,6 +52,7 @@ __all__ = [
 
 # Where each name lives, and the extra that its module needs.
 _HOMES: Final = {
+    "ConnectionQuality": ("signals.connection_quality", ""),
     "Handle": ("assembly.handle", ""),
     "Health": ("signals.printer_health", ""),
     "Outcome": ("core.conventions", ""),
@@ -56,12 +63,15 @@ _HOMES: Final = {
     "correlation": ("signals.correlation", ""),
     "correlation_id": ("signals.correlation", ""),
     "health": ("assembly.health", ""),
+    "identify": ("assembly.connections", ""),
     "inject": ("signals.propagation", ""),
     "instrument": ("assembly.instrumentation", ""),
     "message": ("signals.message_scope", ""),
     "metrics_app": ("integrations.metrics_endpoint", "prometheus"),
     "metrics_route": ("integrations.metrics_endpoint", "prometheus"),
     "print_job": ("assembly.printing", ""),
+    "quality": ("assembly.connections", ""),
+    "refusal": ("assembly.connections", ""),
     "register": ("assembly.printing", ""),
     "testing": ("testing", "testing"),
     "uninstrument": ("assembly.instrumentation", ""),

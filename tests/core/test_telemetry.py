@@ -42,7 +42,7 @@ def test_every_instrument_of_the_conventions_reaches_a_reader_with_its_unit() ->
             instruments.counter(instrument).add(1)
         elif instrument.kind is Kind.HISTOGRAM:
             instruments.histogram(instrument).record(0.5)
-        elif instrument.kind in (Kind.STATES, Kind.GAUGE):
+        elif instrument.kind in (Kind.STATES, Kind.AMOUNTS, Kind.GAUGE):
             instruments.readings(instrument).add(reader, lambda _: [Observation(1)])
         else:
             instruments.cells(instrument).cell({}).add()

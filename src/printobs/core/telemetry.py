@@ -69,7 +69,7 @@ def _make(meter: Meter, instrument: Instrument) -> Counter | Histogram | Family[
         return meter.create_histogram(
             name, unit, description, explicit_bucket_boundaries_advisory=list(instrument.buckets)
         )
-    if instrument.kind is Kind.STATES:
+    if instrument.kind in (Kind.STATES, Kind.AMOUNTS):
         states = Readings(sum)
         meter.create_observable_up_down_counter(name, [states.observe], unit, description)
         return states

@@ -16,9 +16,7 @@ from printobs.core import telemetry
 from printobs.core.guard import Guard
 from printobs.core.telemetry import Telemetry
 from printobs.integrations import asgi_http, asgi_route, asgi_websocket
-
-# In a scope that is followed already: mounted applications come here again.
-_MARK: Final = "printobs"
+from printobs.signals.connections import FOLLOWED
 
 _guard: Final = Guard("following an ASGI request")
 
@@ -52,17 +50,20 @@ async def _follow(
     bound: Telemetry, routed: object, app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, every: bool = False
 ) -> None:
     kind = scope["type"]
-    if _MARK in scope or kind not in ("http", "websocket"):
+    # In a scope that is followed already: mounted applications come here again.
+    if FOLLOWED in scope or kind not in ("http", "websocket"):
         await app(scope, receive, send)
         return
-    scope[_MARK] = True
-    route = None
+    scope[FOLLOWED] = None
+    routes = route = None
     with _guard:
-        route = asgi_route.template(routed, scope)
+        routes = asgi_route.routes(routed)
+        route = None if routes is None else asgi_route.template(routes, scope)
     if kind == "http":
         await asgi_http.serve(bound, app, route, scope, receive, send)
     else:
-        await asgi_websocket.serve(bound, app, route, scope, receive, send, every=every)
+        known = routes is not None
+        await asgi_websocket.serve(bound, app, route, scope, receive, send, routed=known, every=every)
 
 
 _original: Any = None
