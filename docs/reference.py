@@ -27,6 +27,8 @@ _VALUES = {
     conventions.SECURITY_EVENT: conventions.SecurityEvent,
     conventions.SEVERITY: conventions.Severity,
     conventions.RATE_LIMIT: conventions.RateLimit,
+    conventions.CLIENT_TYPE: conventions.ClientType,
+    conventions.REFUSAL: conventions.Refusal,
 }
 
 _PRINTER = (conventions.BRANCH, conventions.PRINTER)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+import printobs
 from examples.jobs import wire
 from examples.jobs.checks import Fields, parse
 from examples.service.database import Database
@@ -54,20 +56,21 @@ async def agents(request: Request) -> Response:
     for row in await call.database.read(call.database.views.printers):
         served.setdefault((row["branch"], row["agent"]), []).append(row["id"])
     rows = await call.database.read(call.database.views.agents)
-    return JSONResponse(
-        {
-            "agents": [
-                {
-                    "name": row["name"],
-                    "branch": row["branch"],
-                    "online": call.gateway.connected(row["branch"], row["name"]),
-                    "seen_at": moment(row["seen_at"]),
-                    "printers": served.get((row["branch"], row["name"]), []),
-                }
-                for row in rows
-            ]
-        }
-    )
+    return JSONResponse({"agents": [_agent(row, call.gateway, served) for row in rows]})
+
+
+def _agent(row: Mapping[str, Any], gateway: Gateway, served: Mapping[tuple[str, str], list[str]]) -> dict[str, object]:
+    connection = gateway.connection(row["branch"], row["name"])
+    quality = printobs.quality(connection)
+    return {
+        "name": row["name"],
+        "branch": row["branch"],
+        "online": connection is not None,
+        "score": quality.score,
+        "level": quality.level,
+        "seen_at": moment(row["seen_at"]),
+        "printers": served.get((row["branch"], row["name"]), []),
+    }
 
 
 async def reassign(request: Request) -> Response:

@@ -65,9 +65,10 @@ class Gateway:
         """Whether the printer's agent is connected."""
         return printer in self._serving
 
-    def connected(self, branch: str, agent: str) -> bool:
-        """Whether an agent is."""
-        return (branch, agent) in self._sessions
+    def connection(self, branch: str, agent: str) -> WebSocket | None:
+        """An agent's, where it is connected."""
+        session = self._sessions.get((branch, agent))
+        return None if session is None else session.websocket
 
     # -- jobs --------------------------------------------------------------------------------------------------------
 

@@ -258,6 +258,8 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "name": _NAME,
             "branch": _NAME,
             "online": _TRUTH,
+            "score": {"type": ["number", "null"], "minimum": 0, "maximum": 100},
+            "level": {"enum": ["excellent", "good", "fair", "poor", "unknown"]},
             "seen_at": _MOMENT,
             "printers": {"type": "array", "items": _NAME},
         }

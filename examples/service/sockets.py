@@ -143,9 +143,15 @@ async def _admitted(websocket: WebSocket, *any_of: str) -> tokens.Holder | None:
     except Problem as throttled:
         await websocket.send_denial_response(throttled.response())
         return None
+    if "agent" in any_of:
+        client = f"{holder.branch}/{holder.subject}"
+        printobs.identify(websocket, client_type="desktop", branch=holder.branch, client=client)
+    else:
+        printobs.identify(websocket, client_type="web")
     # Browsers say where a page is from; nobody else does.
     origin = websocket.headers.get("origin")
     if origin is not None and origin not in settings.origins:
+        printobs.refusal(websocket, "origin")
         printobs.security.origin_refused(origin, "websocket")
         problem = Problem(403, "origin", "pages from here may not connect: add the origin to SERVICE_ORIGINS")
         await websocket.send_denial_response(problem.response())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import printobs.testing as testing
     from printobs.assembly.configure import configure
+    from printobs.assembly.connections import identify, quality, refusal
     from printobs.assembly.handle import Handle
     from printobs.assembly.health import health
     from printobs.assembly.instrumentation import instrument, uninstrument
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from printobs.integrations.asgi import TelemetryMiddleware
     from printobs.integrations.logging_json import JsonFormatter
     from printobs.integrations.metrics_endpoint import metrics_app, metrics_route
+    from printobs.signals.connection_quality import ConnectionQuality
     from printobs.signals.correlation import correlation, correlation_id
     from printobs.signals.correlation_registry import CorrelationRegistry
     from printobs.signals.event_loop import watch_event_loop
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from printobs.signals.security import security
 
 __all__ = [
+    "ConnectionQuality",
     "CorrelationRegistry",
     "Handle",
     "Health",
@@ -41,12 +44,15 @@ __all__ = [
     "correlation",
     "correlation_id",
     "health",
+    "identify",
     "inject",
     "instrument",
     "message",
     "metrics_app",
     "metrics_route",
     "print_job",
+    "quality",
+    "refusal",
     "register",
     "security",
     "testing",
@@ -56,6 +62,7 @@ __all__ = [
 
 # Where each name lives, and the extra that its module needs.
 _HOMES: Final = {
+    "ConnectionQuality": ("signals.connection_quality", ""),
     "CorrelationRegistry": ("signals.correlation_registry", ""),
     "Handle": ("assembly.handle", ""),
     "Health": ("signals.printer_health", ""),
@@ -69,12 +76,15 @@ _HOMES: Final = {
     "correlation": ("signals.correlation", ""),
     "correlation_id": ("signals.correlation", ""),
     "health": ("assembly.health", ""),
+    "identify": ("assembly.connections", ""),
     "inject": ("signals.propagation", ""),
     "instrument": ("assembly.instrumentation", ""),
     "message": ("signals.message_scope", ""),
     "metrics_app": ("integrations.metrics_endpoint", "prometheus"),
     "metrics_route": ("integrations.metrics_endpoint", "prometheus"),
     "print_job": ("assembly.printing", ""),
+    "quality": ("assembly.connections", ""),
+    "refusal": ("assembly.connections", ""),
     "register": ("assembly.printing", ""),
     "security": ("signals.security", ""),
     "testing": ("testing", "testing"),

@@ -363,6 +363,7 @@ def test_printers_and_agents_are_listed_as_they_are(till: Service, agent: Script
         return next(each for each in agents if each["name"] == f"{printer}-pc")
 
     assert (listed()["branch"], listed()["online"], listed()["printers"]) == ("mitte", True, [printer])
+    assert (listed()["score"], listed()["level"]) == (None, "unknown")  # before the first ping
     agent.close()
     deadline = time.monotonic() + 5
     while listed()["online"]:
@@ -483,6 +484,33 @@ def test_pages_from_elsewhere_may_not_connect(till: Service) -> None:
     assert refused.value.response.status_code == 403
     assert json.loads(refused.value.response.body)["field"] == "origin"
     handshake("https://till.example").close()
+    [line] = metric_lines(till, "handshake_refusals_total", 'reason="origin"')
+    assert 'client_type="web"' in line
+    assert line.endswith(" 1.0")
+
+
+def metric_lines(till: Service, name: str, *parts: str) -> list[str]:
+    _, metrics, _ = till.ask("GET", "/api/v1/metrics", bearer=token(scope="metrics"))
+    lines = [line for line in metrics["text"].splitlines() if line.startswith(f"websocket_server_{name}{{")]
+    return [line for line in lines if all(part in line for part in parts)]
+
+
+def test_desktop_applications_are_told_from_web_clients(till: Service) -> None:
+    desktop = ('branch_name="nord"', 'client_type="desktop"')
+    web = ('client_type="web"',)
+    with Scripted(till, ["of-nord"], name="nord-pc", branch="nord"):
+        headers = {"Authorization": f"Bearer {till.token}"}
+        with connect(till.websocket + "/ws/client", additional_headers=headers):
+            assert [line[-4:] for line in metric_lines(till, "active_connections", *desktop)] == [" 1.0"]
+            assert [line[-4:] for line in metric_lines(till, "active_connections", *web)] == [" 1.0"]
+            assert [line[-4:] for line in metric_lines(till, "quality_level", 'level="unknown"', *desktop)] == [" 1.0"]
+    received = metric_lines(till, "messages_total", 'direction="receive"', 'type="text"', *desktop)
+    assert [line[-4:] for line in received] == [" 1.0"]  # its hello
+    deadline = time.monotonic() + 5
+    while [line[-4:] for line in metric_lines(till, "active_connections", *desktop)] != [" 0.0"]:
+        assert time.monotonic() < deadline
+    assert metric_lines(till, "disconnections_total", *desktop)
+    assert metric_lines(till, "connection_duration_seconds_count", *desktop)
 
 
 def test_every_4xx_names_its_field_and_what_to_do(till: Service, agent: Scripted, printer: str) -> None:

@@ -21,7 +21,9 @@ from starlette.websockets import WebSocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+import printobs
 from printobs.core import telemetry
+from printobs.core.conventions import Level
 from printobs.integrations import asgi
 from printobs.integrations.asgi import TelemetryMiddleware
 from printobs.signals.correlation import correlation_id
@@ -180,12 +182,29 @@ async def ignoring(websocket: WebSocket) -> None:
     return
 
 
+async def telling(websocket: WebSocket) -> None:
+    printobs.refusal(websocket, "origin")
+    await websocket.close()
+
+
+async def mumbling(websocket: WebSocket) -> None:
+    printobs.refusal(websocket, "x" * 1_000_000)
+    await websocket.close()
+
+
 @pytest.mark.parametrize(
-    ("handler", "status", "failure"),
-    [(refusing, 403, "403"), (denying, 401, "401"), (breaking, 500, "ValueError"), (ignoring, 500, "500")],
+    ("handler", "status", "failure", "reason"),
+    [
+        (refusing, 403, "403", "forbidden"),
+        (denying, 401, "401", "unauthorized"),
+        (telling, 403, "403", "origin"),
+        (mumbling, 403, "403", "_OTHER"),
+        (breaking, 500, "ValueError", "error"),
+        (ignoring, 500, "500", "error"),
+    ],
 )
 def test_a_refused_handshake_is_an_error_and_no_connection(
-    sdk: Sdk, handler: Handler, status: int, failure: str
+    sdk: Sdk, handler: Handler, status: int, failure: str, reason: str
 ) -> None:
     with serve(one(handler)) as port:
         with pytest.raises(InvalidStatus) as refused:
@@ -193,11 +212,80 @@ def test_a_refused_handshake_is_an_error_and_no_connection(
         assert refused.value.response.status_code == status
     assert counted(sdk, "connection.errors", error__type=failure, http__route="/ws/{branch}") == 1
     assert counted(sdk, "connection.errors") == 1
+    assert counted(sdk, "handshake.refusals", websocket__refusal__reason=reason, http__route="/ws/{branch}") == 1
+    assert counted(sdk, "handshake.refusals") == 1
     assert counted(sdk, "disconnections") == counted(sdk, "active_connections") == 0
     span = sdk.span("websocket handshake")
     assert span.attributes is not None
     assert span.attributes["error.type"] == failure
     assert "Ramen" not in span.to_json()
+
+
+def test_what_no_route_takes_is_not_found_and_a_client_that_leaves_was_not_refused(sdk: Sdk) -> None:
+    async def slow(websocket: WebSocket) -> None:
+        await websocket.receive()  # connect
+        await websocket.receive()
+
+    with serve(one(slow)) as port:
+        with pytest.raises(InvalidStatus):
+            to(port, "/nowhere/4711")
+        with pytest.raises(TimeoutError):
+            to(port, open_timeout=0.2)
+        until(lambda: counted(sdk, "connection.errors", error__type="abnormal_closure") == 1)
+    assert counted(sdk, "handshake.refusals", websocket__refusal__reason="not_found") == 1
+    assert counted(sdk, "handshake.refusals") == 1
+    assert all("4711" not in repr(point.attributes) for point in sdk.points("websocket.server.handshake.refusals"))
+
+
+@pytest.mark.parametrize("when", ["before", "after", "thread"])
+def test_the_application_says_who_is_connected(sdk: Sdk, when: str) -> None:
+    async def handler(websocket: WebSocket) -> None:
+        who = {"client_type": "desktop", "branch": "mitte"}
+        if when == "before":
+            printobs.identify(websocket, **who)
+        await websocket.accept()
+        await websocket.receive_text()
+        if when == "after":
+            printobs.identify(websocket, **who)
+        if when == "thread":
+            await asyncio.to_thread(printobs.identify, websocket, **who)
+        async for text in websocket.iter_text():
+            await websocket.send_text(text)
+
+    desktop = {"client__type": "desktop", "branch__name": "mitte", "http__route": "/ws/{branch}"}
+    with serve(one(handler)) as port:
+        with to(port) as client:
+            client.send("hello")
+            for text in ("a", "bc"):
+                client.send(text)
+                assert client.recv() == text
+            assert counted(sdk, "active_connections", **desktop) == counted(sdk, "active_connections") == 1
+        until(lambda: counted(sdk, "disconnections") == 1)
+    received = {"network__io__direction": "receive"}
+    assert (counted(sdk, "messages", **received), counted(sdk, "io", **received)) == (3, 8)
+    assert counted(sdk, "messages", **received, **desktop) == (3 if when == "before" else 2)
+    assert counted(sdk, "io", network__io__direction="transmit", **desktop) == 3
+    assert {point.value for point in sdk.points("websocket.server.active_connections")} == {0}
+    assert counted(sdk, "disconnections", **desktop) == counted(sdk, "connection.duration", **desktop) == 1
+
+
+def test_the_quality_of_a_connection_is_told_by_its_pings_even_when_it_is_idle(sdk: Sdk) -> None:
+    kept: list[WebSocket] = []
+
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        kept.append(websocket)
+        await websocket.receive()
+
+    with serve(one(handler), ws_ping_interval=0.05) as port, to(port):
+        until(lambda: kept)
+        until(lambda: counted(sdk, "quality.level", quality__level="excellent") == 1)
+        assert counted(sdk, "quality.level") == 1
+        found = printobs.quality(kept[0])
+        assert found.score is not None
+        assert (found.score >= 90, found.level) == (True, "excellent")
+    assert counted(sdk, "quality.level") == 0
+    assert printobs.quality(kept[0]) == printobs.quality(object()) == printobs.ConnectionQuality(None, Level.UNKNOWN)
 
 
 def test_the_handshake_span_ends_at_accept_and_carries_the_callers_trace(sdk: Sdk) -> None:

@@ -19,7 +19,9 @@ from opentelemetry import trace
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Origin
 
+import printobs
 from printobs.integrations import websockets as integration
 from printobs.signals.correlation import correlation, correlation_id
 from tests.conftest import Sdk
@@ -98,7 +100,75 @@ async def test_refused_handshakes_are_errors_by_status(counted: Sdk) -> None:
         await until(lambda: len(counted.spans("websocket handshake")) == 2)
     for side in ("client", "server"):
         assert counted.value(f"websocket.{side}.connection.errors", error__type="401") == 1
+        assert counted.value(f"websocket.{side}.handshake.refusals", websocket__refusal__reason="unauthorized") == 1
         assert counted.value(f"websocket.{side}.active_connections") == 0
+
+
+async def test_why_a_handshake_was_refused(counted: Sdk) -> None:
+    def refuse(connection: ServerConnection, request: Any) -> Any:
+        if request.path == "/told":
+            printobs.refusal(connection, "rate_limited")
+            return connection.respond(http.HTTPStatus.BAD_REQUEST, "no\n")
+        return connection.respond(http.HTTPStatus.OK, "alive\n") if request.path == "/health" else None
+
+    async with serve(echo, "127.0.0.1", 0, process_request=refuse, origins=["https://till.example"]) as server:
+        uri = f"ws://127.0.0.1:{port(server)}"
+        with pytest.raises(InvalidStatus):
+            await connect(uri + "/told")
+        with pytest.raises(InvalidStatus):
+            await connect(uri, origin=Origin("https://evil.example"))
+        with pytest.raises(InvalidStatus):
+            await connect(uri + "/health")  # an HTTP request, for the server
+        # The last two are not answered: what is no HTTP request, and who leaves.
+        for request in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"nonsense\r\n\r\n", b""):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port(server))
+            writer.write(request)
+            if not request:
+                writer.write_eof()
+            await reader.read()
+            writer.close()
+        await until(lambda: counted.value("websocket.server.connection.errors") == 5)
+    reasons = {
+        point.attributes["websocket.refusal.reason"]: point.value
+        for point in counted.points("websocket.server.handshake.refusals")
+    }
+    assert reasons == {"rate_limited": 1, "origin": 1, "protocol_error": 1}
+    assert counted.value("websocket.client.handshake.refusals", websocket__refusal__reason="forbidden") == 1
+
+
+async def test_the_application_says_who_is_connected_and_reads_how_well_that_works(counted: Sdk) -> None:
+    desktop = {"client__type": "desktop", "branch__name": "mitte"}
+    levels: list[str] = []
+
+    async def handler(connection: ServerConnection) -> None:
+        await connection.recv()
+        printobs.identify(connection, client_type="desktop", branch="mitte", client="pc")
+        await connection.send("welcome")
+        async for message in connection:
+            await (await connection.ping())
+            levels.append(printobs.quality(connection).level)
+            await connection.send(message)
+
+    async with serve(handler, "127.0.0.1", 0, ping_interval=None) as server:
+        for end in ("abort", "close"):
+            async with connect(f"ws://127.0.0.1:{port(server)}", ping_interval=None) as client:
+                printobs.identify(client, client_type="desktop", branch="mitte")  # the client's own end: not labelled
+                await client.send(["hel", "lo"])
+                await client.recv()
+                await client.send("x")
+                await client.recv()
+                assert counted.value("websocket.server.active_connections", **desktop) == 1
+                assert counted.value("websocket.server.quality.level", quality__level=levels[-1], **desktop) == 1
+                if end == "abort":
+                    client.transport.abort()
+            await until(lambda: counted.value("websocket.server.active_connections") == 0)
+        assert levels[0] == "excellent"
+    assert counted.value("websocket.server.messages", **RECEIVED) == 4
+    assert counted.value("websocket.server.messages", **RECEIVED, **desktop) == 2
+    assert counted.value("websocket.server.disconnections", **desktop) == 2
+    for name in ("active_connections", "quality.level"):
+        assert {point.value for point in counted.points(f"websocket.server.{name}")} == {0}
+    assert counted.value("websocket.client.messages", **desktop) == 0
 
 
 async def test_a_connection_that_breaks_is_abnormal(counted: Sdk) -> None:
@@ -205,7 +275,7 @@ async def test_telemetry_that_fails_changes_nothing(counted: Sdk, monkeypatch: p
     for name in ("opentelemetry.propagate.inject", "opentelemetry.propagate.extract"):
         monkeypatch.setattr(name, fail)
     monkeypatch.setattr(counted.telemetry.tracer, "start_span", fail)
-    monkeypatch.setattr("printobs.signals.connections.Endpoint.opened", fail)
+    monkeypatch.setattr("printobs.signals.connections.Connection.opened", fail)
     async with serve(echo, "127.0.0.1", 0) as server, connect(f"ws://127.0.0.1:{port(server)}") as client:
         await client.send('{"traceparent":"00-' + "1" * 32 + "-" + "1" * 16 + '-01"}')
         assert "traceparent" in str(await client.recv())

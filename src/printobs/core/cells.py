@@ -60,9 +60,9 @@ class PairCell:
         shard[0] += count
         shard[1] += size
 
-    def shard(self) -> list[int]:
-        """The calling thread's own ``[count, size]``, for who adds to it in this thread only, without a call."""
-        return self.shards.setdefault(get_ident(), [0, 0])
+    def shard(self, thread: int | None = None) -> list[int]:
+        """The own ``[count, size]`` of ``thread`` (this one), for who adds to it in that one only, without a call."""
+        return self.shards.setdefault(get_ident() if thread is None else thread, [0, 0])
 
     def count(self) -> int:
         """How many, over all threads."""

@@ -48,6 +48,8 @@ MESSAGE_TYPE: Final = "websocket.message.type"
 MESSAGE_LENGTH: Final = "websocket.message.length"  # spans only
 CLOSE_CODE: Final = "websocket.close.code"
 CONNECTION_ID: Final = "websocket.connection.id"  # spans and logs only
+CLIENT_TYPE: Final = "client.type"
+REFUSAL: Final = "websocket.refusal.reason"
 
 # -- attributes: security ---------------------------------------------------------------------------------------------
 AUTHENTICATION_FAILURE: Final = "authentication.failure.reason"
@@ -179,6 +181,28 @@ class MessageType(StrEnum):
 
     TEXT = "text"
     BINARY = "binary"
+
+
+class ClientType(StrEnum):
+    """What is at the other end of a WebSocket, as the application that has authenticated it says."""
+
+    DESKTOP = "desktop"  # the desktop application, which prints
+    WEB = "web"
+    OTHER = "other"
+
+
+class Refusal(StrEnum):
+    """Why a handshake was refused: what the application says, else what the HTTP status does (RFC 9110, section 15)."""
+
+    UNAUTHORIZED = "unauthorized"  # 401
+    FORBIDDEN = "forbidden"  # 403
+    ORIGIN = "origin"  # pages from there may not connect
+    NOT_FOUND = "not_found"  # 404 and 410; for an ASGI application also: no route takes it
+    RATE_LIMITED = "rate_limited"  # 429
+    UNAVAILABLE = "unavailable"  # 503
+    PROTOCOL_ERROR = "protocol_error"  # any other 4xx
+    ERROR = "error"  # any other 5xx
+    OTHER = OTHER
 
 
 class CorrelationSource(StrEnum):
@@ -365,9 +389,11 @@ class WebSocketInstruments:
     messages: Instrument
     io: Instrument
     connection_errors: Instrument
+    refusals: Instrument
     disconnections: Instrument
     connection_duration: Instrument
     ping_duration: Instrument
+    quality_level: Instrument
 
 
 def _websocket(side: str, *where: str) -> WebSocketInstruments:
@@ -403,6 +429,13 @@ def _websocket(side: str, *where: str) -> WebSocketInstruments:
             (*where, ERROR_TYPE),
         ),
         Instrument(
+            name + "handshake.refusals",
+            Kind.COUNTER,
+            "{handshake}",
+            f"Handshakes that were answered, but with another HTTP status than 101, {side} side.",
+            (*where, REFUSAL),
+        ),
+        Instrument(
             name + "disconnections",
             Kind.COUNTER,
             "{connection}",
@@ -425,10 +458,17 @@ def _websocket(side: str, *where: str) -> WebSocketInstruments:
             where,
             _PING_SECONDS,
         ),
+        Instrument(
+            name + "quality.level",
+            Kind.AMOUNTS,
+            "{connection}",
+            f"Open WebSocket connections by the level that their quality score is in, {side} side.",
+            (*where, QUALITY_LEVEL),
+        ),
     )
 
 
-WEBSOCKET_SERVER = _websocket("server", HTTP_ROUTE)
+WEBSOCKET_SERVER = _websocket("server", HTTP_ROUTE, BRANCH, CLIENT_TYPE)
 WEBSOCKET_CLIENT = _websocket("client", SERVER_ADDRESS, SERVER_PORT)
 
 CORRELATION_IDS = Instrument(
@@ -637,9 +677,11 @@ INSTRUMENTS: Final[tuple[Instrument, ...]] = (
             side.messages,
             side.io,
             side.connection_errors,
+            side.refusals,
             side.disconnections,
             side.connection_duration,
             side.ping_duration,
+            side.quality_level,
         )
     ),
     CORRELATION_IDS,

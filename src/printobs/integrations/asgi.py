@@ -17,10 +17,8 @@ from printobs.core.flushing import flush
 from printobs.core.guard import Guard
 from printobs.core.telemetry import Telemetry
 from printobs.integrations import asgi_http, asgi_route, asgi_websocket
+from printobs.signals.connections import FOLLOWED
 from printobs.signals.event_loop import watch_event_loop
-
-# In a scope that is followed already: mounted applications come here again.
-_MARK: Final = "printobs"
 
 # Seconds that a server may wait at its end for what its last requests have left.
 _FLUSH: Final = 3.0
@@ -60,22 +58,25 @@ async def _follow(
     bound: Telemetry, routed: object, app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, every: bool = False
 ) -> None:
     kind = scope["type"]
-    if _MARK in scope or kind not in ("http", "websocket", "lifespan"):
+    # In a scope that is followed already: mounted applications come here again.
+    if FOLLOWED in scope or kind not in ("http", "websocket", "lifespan"):
         await app(scope, receive, send)
         return
-    scope[_MARK] = True
+    scope[FOLLOWED] = None
     if kind == "lifespan":
         with _guard:
             watch_event_loop()
         await app(scope, receive, functools.partial(_flushed_first, send))
         return
-    route = None
+    routes = route = None
     with _guard:
-        route = asgi_route.template(routed, scope)
+        routes = asgi_route.routes(routed)
+        route = None if routes is None else asgi_route.template(routes, scope)
     if kind == "http":
         await asgi_http.serve(bound, app, route, scope, receive, send)
     else:
-        await asgi_websocket.serve(bound, app, route, scope, receive, send, every=every)
+        known = routes is not None
+        await asgi_websocket.serve(bound, app, route, scope, receive, send, routed=known, every=every)
 
 
 async def _flushed_first(send: Send, message: Message) -> None:

@@ -10,19 +10,20 @@ from starlette.routing import Match
 _MAX_DEPTH: Final = 20  # middlewares around an application, and mounts in each other
 
 
-def template(app: object, scope: Mapping[str, Any]) -> str | None:
-    """The template of the route that will take ``scope``; ``None`` where none will, or ``app`` has no such routes."""
+def routes(app: object) -> Sequence[Any] | None:
+    """The routes of ``app``, or of what it wraps; ``None`` where it has no such routes."""
     for _ in range(_MAX_DEPTH):
-        routes = getattr(app, "routes", None)
-        if routes is not None:
-            return _walk(routes, scope, 0)
+        found: Sequence[Any] | None = getattr(app, "routes", None)
+        if found is not None:
+            return found
         app = getattr(app, "app", None)
         if app is None:
             break
     return None
 
 
-def _walk(routes: Sequence[Any], scope: Mapping[str, Any], depth: int) -> str | None:
+def template(routes: Sequence[Any], scope: Mapping[str, Any], depth: int = 0) -> str | None:
+    """The template of the route that will take ``scope``; ``None`` where none will."""
     partial = None
     for route in routes:
         match, child = route.matches(scope)
@@ -39,6 +40,6 @@ def _whole(route: Any, scope: Mapping[str, Any], child: Mapping[str, Any], depth
     path: str = getattr(route, "path", "")
     inner = getattr(route, "routes", None)
     if inner and depth < _MAX_DEPTH:
-        below = _walk(inner, {**scope, **child}, depth + 1)
+        below = template(inner, {**scope, **child}, depth + 1)
         return None if below is None else path + below
     return path or None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _thread import get_ident
+from collections.abc import Mapping
 from typing import Any, Final
 
 from opentelemetry import context, propagate, trace
@@ -18,11 +20,12 @@ from printobs.core.conventions import (
     HTTP_STATUS,
     SPAN_HANDSHAKE,
     WEBSOCKET_SERVER,
+    Refusal,
 )
 from printobs.core.guard import Guard, swallow
 from printobs.core.telemetry import Telemetry
 from printobs.signals import correlation, message_scope
-from printobs.signals.connections import Connection, Endpoint, endpoint
+from printobs.signals.connections import FOLLOWED, Connection, Endpoint, endpoint
 from printobs.signals.message_scope import Messages, current_until_over, with_handshake
 from printobs.signals.propagation import Readable, may_carry
 
@@ -38,17 +41,23 @@ async def serve(
     receive: Receive,
     send: Send,
     *,
+    routed: bool = False,
     every: bool = False,
 ) -> None:
-    """Serve one WebSocket of ``app``; its exceptions pass, and none of the telemetry's does."""
+    """Serve one WebSocket of ``app``; its exceptions pass, and none of the telemetry's does.
+
+    ``routed``: the application has routes, so that where ``route`` is ``None`` none takes this one.
+    """
     before = context.get_current()
     followed: _WebSocket | None = None
     with _guard:
         followed = _WebSocket(endpoint(telemetry, WEBSOCKET_SERVER, {} if route is None else {HTTP_ROUTE: route}))
         followed.begin(scope, receive, send, every, route)
+        followed.unrouted = routed and route is None
     if followed is None or followed.handshake is None:
         await app(scope, receive, send)
         return
+    scope[FOLLOWED] = followed
     try:
         await app(scope, followed.receive, followed.send)
     except BaseException as error:
@@ -57,45 +66,15 @@ async def serve(
     else:
         followed.returned(None)
     finally:
+        scope[FOLLOWED] = None  # they would keep each other
         context.attach(before)
 
 
-class _Handshake:
-    """A handshake that is not answered yet."""
-
-    __slots__ = ("endpoint", "scope")
-
-    def __init__(self, endpoint: Endpoint, scope: message_scope.Scope) -> None:
-        self.endpoint = endpoint
-        self.scope = scope
-
-    def accepted(self) -> None:
-        self._status(101)
-        self.scope.finish()
-
-    def refused(self, status: int) -> None:
-        self._status(status)
-        self.failed(str(status))
-
-    def failed(self, failure: str) -> None:
-        with _guard:
-            self.endpoint.failed(failure)
-        self.scope.finish(failure)
-
-    def _status(self, status: int) -> None:
-        if self.scope.span is not None:
-            self.scope.span.set_attribute(HTTP_STATUS, status)
-
-
-class _WebSocket:
-    """One WebSocket: what the application receives and sends passes here.
-
-    ``handshake`` until it is answered, then ``connection`` until it is closed.
-    """
+class _WebSocket(Connection):
+    """One WebSocket: what the application receives and sends passes here. ``handshake``: until it is answered."""
 
     __slots__ = (
         "_clock",
-        "_endpoint",
         "_messages",
         "_received_binary",
         "_received_text",
@@ -104,14 +83,29 @@ class _WebSocket:
         "_sent_text",
         "_theirs_receive",
         "_theirs_send",
-        "connection",
+        "_thread",
         "handshake",
+        "unrouted",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-        self.handshake: _Handshake | None = None
-        self.connection: Connection | None = None
+        super().__init__(endpoint)
+        self.handshake: message_scope.Scope | None = None
+        self.unrouted = False
+        # An event loop, and with it a connection, stays in one thread: this one.
+        self._thread = get_ident()
+        self._bind()
+
+    def _bind(self) -> None:
+        self._received_text = self.endpoint.received_text.shard(self._thread)
+        self._received_binary = self.endpoint.received_binary.shard(self._thread)
+        self._sent_text = self.endpoint.sent_text.shard(self._thread)
+        self._sent_binary = self.endpoint.sent_binary.shard(self._thread)
+
+    def identify(self, labels: Mapping[str, str], client: str | None = None) -> None:
+        """As `Connection.identify`; from any thread."""
+        super().identify(labels, client)
+        self._bind()
 
     def begin(self, scope: Scope, receive: Receive, send: Send, every: bool, route: str | None) -> None:
         """Start the handshake's span, current until it is answered."""
@@ -119,11 +113,6 @@ class _WebSocket:
         self._theirs_send = send
         self._clock = _clock(receive)
         self._round_trip = 0.0
-        # An event loop, and with it a connection, stays in one thread: this one.
-        self._received_text = self._endpoint.received_text.shard()
-        self._received_binary = self._endpoint.received_binary.shard()
-        self._sent_text = self._endpoint.sent_text.shard()
-        self._sent_binary = self._endpoint.sent_binary.shard()
 
         current = context.get_current()
         parent = current
@@ -134,14 +123,14 @@ class _WebSocket:
         attributes: dict[str, str] = {CORRELATION_ID: identifier, CONNECTION_ID: correlation.new_id()}
         if route is not None:
             attributes[HTTP_ROUTE] = route
-        span = self._endpoint.telemetry.tracer.start_span(
+        span = self.endpoint.telemetry.tracer.start_span(
             SPAN_HANDSHAKE, correlation.with_id(identifier, parent), kind=SpanKind.SERVER, attributes=attributes
         )
         link = span.get_span_context()
         # For the handler: the ID and the link, but neither this span nor the caller's, which have an end.
         base = with_handshake(link, correlation.with_id(identifier, _without_span(current)))
-        self._messages = Messages(self._endpoint.telemetry, link, every=every)
-        self.handshake = _Handshake(self._endpoint, current_until_over(span, base))
+        self._messages = Messages(self.endpoint.telemetry, link, every=every)
+        self.handshake = current_until_over(span, base)
 
     # -- the hot path ------------------------------------------------------------------------------------------------
 
@@ -165,7 +154,7 @@ class _WebSocket:
                 if messages.every or may_carry(text):
                     messages.taken(text)
                 if self._clock is not None and self._clock.last_ping_rtt != self._round_trip:
-                    self._ping(self.connection)
+                    self._ping()
             elif event["type"] == "websocket.disconnect":
                 code = event.get("code", 1005)
                 # uvicorn reports a connection that broke as 1005 without a reason; an empty close has an empty one.
@@ -205,38 +194,55 @@ class _WebSocket:
                 self._ended(event.get("code", 1000))
         elif kind == "websocket.accept":
             self.handshake = None
-            self.connection = self._endpoint.opened()
-            handshake.accepted()
+            self.opened()
+            _status(handshake, 101)
+            handshake.finish()
         elif kind in _REFUSALS:
             self.handshake = None
-            handshake.refused(int(event.get("status", 403)))
+            status = int(event.get("status", 403))
+            with _guard:
+                self.refused(status, Refusal.NOT_FOUND if self.unrouted and kind == "websocket.close" else None)
+            _status(handshake, status)
+            handshake.finish(str(status))
 
     def returned(self, error: BaseException | None) -> None:
         """The application has returned or raised: who has not closed gets no event, and the client an abnormal end."""
         with _guard:
             self._messages.over(error)
+        failure = None if error is None else error_type(error)
         with _guard:
             if self.handshake is not None:
-                handshake, self.handshake = self.handshake, None
-                # The server answers 500 for it.
-                handshake.failed("500" if error is None else error_type(error))
-            self._ended(None, None if error is None else error_type(error))
+                self.endpoint.refused(Refusal.ERROR)  # the server answers 500 for it
+                self._unanswered("500" if failure is None else failure)
+            self._ended(None, failure)
 
     def _ended(self, code: int | None, failure: str | None = None) -> None:
         with _guard:
-            handshake, self.handshake = self.handshake, None
-            if handshake is not None:
-                handshake.failed("abnormal_closure")  # it left before it was answered
-            connection, self.connection = self.connection, None
-            if connection is not None:
-                self._ping(connection)
-                connection.closed(None if code is None else int(code), failure)
+            if self.handshake is not None:
+                self._unanswered("abnormal_closure")  # it left before it was answered
+            self._ping()
+            self.closed(None if code is None else int(code), failure)
 
-    def _ping(self, connection: Connection | None) -> None:
-        seconds = 0.0 if self._clock is None else self._clock.last_ping_rtt
-        if connection is not None and seconds != self._round_trip:
-            self._round_trip = seconds
-            connection.ping(seconds)
+    def _unanswered(self, failure: str) -> None:
+        handshake, self.handshake = self.handshake, None
+        self.endpoint.failed(failure)
+        if handshake is not None:
+            handshake.finish(failure)
+
+    def _ping(self) -> None:
+        newest = self.newest_round_trip()
+        if newest != self._round_trip:
+            self._round_trip = newest
+            self.ping(newest)
+
+    def newest_round_trip(self) -> float:
+        """As the server has it. It is looked for with each message, and whenever somebody asks how well this works."""
+        return 0.0 if self._clock is None else float(self._clock.last_ping_rtt)
+
+
+def _status(handshake: message_scope.Scope, status: int) -> None:
+    if handshake.span is not None:
+        handshake.span.set_attribute(HTTP_STATUS, status)
 
 
 # A close before the accept is answered with 403: https://asgi.readthedocs.io/en/latest/specs/www.html

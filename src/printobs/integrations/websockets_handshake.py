@@ -12,7 +12,7 @@ from opentelemetry.context import Context, attach
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 from websockets.datastructures import Headers
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import InvalidOrigin, InvalidStatus
 from websockets.protocol import Protocol
 from websockets.uri import WebSocketURI, parse_uri
 
@@ -25,11 +25,12 @@ from printobs.core.conventions import (
     HTTP_STATUS,
     SERVER_PORT,
     SPAN_HANDSHAKE,
+    Refusal,
 )
 from printobs.core.guard import Guard
 from printobs.integrations import websockets_endpoints as endpoints
 from printobs.signals import correlation
-from printobs.signals.connections import Endpoint
+from printobs.signals.connections import Endpoint, refusal
 from printobs.signals.message_scope import with_handshake
 from printobs.signals.propagation import Readable
 
@@ -98,6 +99,8 @@ class ClientHandshake:
         span, self._span, self._context = self._span, None, None
         failure = None if error is None else _failure(error)
         if failure is not None and self._endpoint is not None:
+            if isinstance(error, InvalidStatus):
+                self._endpoint.refused(refusal(error.response.status_code))
             self._endpoint.failed(failure)
         if span is not None:
             with _guard:
@@ -167,10 +170,10 @@ class ServerHandshake:
         failure = None
         if status is None:
             failure = _no_answer(error or protocol.handshake_exc)
+            record.endpoint.failed(failure)
         elif status != 101:
             failure = str(status)
-        if failure is not None:
-            record.endpoint.failed(failure)
+            record.refused(status, Refusal.ORIGIN if isinstance(protocol.handshake_exc, InvalidOrigin) else None)
 
         context, identifier = _incoming(self._connection.request)
         attributes: dict[str, str | int] = {CORRELATION_ID: identifier, CONNECTION_ID: str(protocol.id)}

@@ -33,14 +33,13 @@ MAX_PINGS: Final = 16  # unanswered ones that are timed; a peer may never answer
 _guard = Guard("counting a WebSocket")
 
 
-class Record:
-    """What is known of one connection: its endpoint, and what has begun but not ended."""
+class Record(Connection):
+    """A connection, and what has begun on it but not ended."""
 
-    __slots__ = ("connection", "endpoint", "pings", "receiving", "sending", "status")
+    __slots__ = ("pings", "receiving", "sending", "status")
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
-        self.connection: Connection | None = None
+        super().__init__(endpoint)
         self.receiving: PairCell | None = None  # the cell of the fragmented message that is arriving
         self.sending: PairCell | None = None
         self.pings: dict[bytes, float] | None = None
@@ -131,9 +130,9 @@ class Counted(Protocol):
     def _pong(self, record: Record, frame: Frame) -> None:
         with _guard:
             data = bytes(frame.data)
-            if record.pings is None or data not in record.pings or record.connection is None:
+            if record.pings is None or data not in record.pings:
                 return
-            record.connection.ping(clock.monotonic() - record.pings[data])
+            record.ping(clock.monotonic() - record.pings[data])
             # A pong acknowledges all earlier pings too (RFC 6455, section 5.5.3).
             for earlier in list(record.pings):
                 del record.pings[earlier]
@@ -150,9 +149,9 @@ class Counted(Protocol):
         if record is not None:
             with _guard:
                 if state is OPEN:
-                    record.connection = record.endpoint.opened()
-                elif state is CLOSED and record.connection is not None:
-                    record.connection.closed(*_ending(self))
+                    record.opened()
+                elif state is CLOSED:
+                    record.closed(*_ending(self))
 
     state = Protocol.state.setter(_change)  # type: ignore[attr-defined]
 

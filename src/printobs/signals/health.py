@@ -18,7 +18,7 @@ PROMPT: Final = 0.1  # seconds for an answer that costs nothing, and for one tha
 SLOW: Final = 1.0
 _SLOWNESS: Final = 0.5  # of the score, if every answer is slow
 _LOSS: Final = 0.1  # of the score for each lost connection
-_LOSSES: Final = 5  # more of them cost no more
+LOSSES: Final = 5  # more of them cost no more
 
 _LEVELS: Final = ((90.0, Level.EXCELLENT), (75.0, Level.GOOD), (50.0, Level.FAIR))
 
@@ -61,7 +61,7 @@ class Quality:
         """A question was answered after so many seconds."""
         counts = self._current
         counts.answered += 1
-        counts.slowness += min(1.0, max(0.0, (seconds - PROMPT) / (SLOW - PROMPT)))
+        counts.slowness += _slowness(seconds)
 
     def unanswered(self) -> None:
         """A question was not answered in time."""
@@ -81,8 +81,8 @@ class Quality:
         success = _share(sum(each.succeeded for each in counts), sum(each.failed for each in counts))
         answers = _share(answered, sum(each.unanswered for each in counts))
         slowness = sum(each.slowness for each in counts) / answered if answered else 0.0
-        losses = min(_LOSSES, sum(each.lost for each in counts))
-        return round(100.0 * success * answers * (1.0 - _SLOWNESS * slowness) * (1.0 - _LOSS * losses), 1)
+        lost = sum(each.lost for each in counts)
+        return round(100.0 * success * answers * (1.0 - _SLOWNESS * slowness) * stability(lost), 1)
 
     @property
     def _current(self) -> _Counts:
@@ -94,6 +94,20 @@ class Quality:
 
 def _share(good: int, bad: int) -> float:
     return good / (good + bad) if good + bad else 1.0
+
+
+def _slowness(seconds: float) -> float:
+    return min(1.0, max(0.0, (seconds - PROMPT) / (SLOW - PROMPT)))
+
+
+def promptness(seconds: float) -> float:
+    """That of one answer: 1 within 0.1 s, 0.5 after 1 s or more, between in proportion."""
+    return 1.0 - _SLOWNESS * _slowness(seconds)
+
+
+def stability(losses: int) -> float:
+    """1 less 0.1 for each connection that was lost, but 0.5 at least."""
+    return 1.0 - _LOSS * min(LOSSES, losses)
 
 
 def level(score: float | None) -> Level:
