@@ -700,14 +700,20 @@ def test_events_and_an_exception_of_the_server_are_the_very_same(sdk: Sdk, kind:
 
 def test_a_lifespan_passes_untouched(sdk: Sdk) -> None:
     seen: list[Any] = []
+    sent: list[Any] = []
+    said = [{"type": f"lifespan.{each}.complete"} for each in ("startup", "shutdown")]
 
-    async def app(*them: Any) -> None:
-        seen.extend(them)
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.extend((scope, receive))
+        for each in said:
+            await send(each)
 
-    async def nothing(*_: Any) -> Any: ...
+    async def nothing() -> Any: ...
+
+    async def send(message: Any) -> None:
+        sent.append(message)
 
     scope = {"type": "lifespan", "state": {}}
-    asyncio.run(TelemetryMiddleware(app)(scope, nothing, nothing))
-    assert seen == [scope, nothing, nothing]
-    assert seen[0] is scope
-    assert scope == {"type": "lifespan", "state": {}}
+    asyncio.run(TelemetryMiddleware(app)(scope, nothing, send))
+    assert seen == [scope, nothing]
+    assert sent == said

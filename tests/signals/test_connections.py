@@ -64,7 +64,7 @@ def test_the_client_side_has_no_such_labels(sdk: Sdk) -> None:
 
 
 def test_whatever_a_client_chooses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "_branches", connections.Bounded(500))
+    monkeypatch.setattr(connections, "_branches", connections.Bounded(connections.BRANCH, 500))
     found = [labels(f"type {number}\n", f"branch {number}\n" + "x" * 1_000_000) for number in range(2000)]
     assert {each["client.type"] for each in found} == {"other"}
     assert len({each["branch.name"] for each in found}) == 501
