@@ -199,6 +199,30 @@ async def test_work_that_a_message_starts_is_in_its_trace(traced: Sdk, kind: str
 
 
 @pytest.mark.parametrize("kind", ["websockets", "asgi"])
+async def test_a_span_that_is_open_over_a_receive_leaves_nothing_to_the_next_message(traced: Sdk, kind: str) -> None:
+    tracer = traced.telemetry.tracer
+
+    async def handler(receive: Receive, send: Callable[[str], Awaitable[None]]) -> None:
+        number = json.loads(await receive())["n"]
+        for _ in range(9):
+            # Its end puts back the context that it has found: that of the message before.
+            with tracer.start_as_current_span("open over a receive", attributes={"n": number}):
+                number = json.loads(await receive())["n"]
+                with tracer.start_as_current_span("inside", attributes={"n": number}):
+                    pass
+            with tracer.start_as_current_span("behind", attributes={"n": number}):
+                await asyncio.gather(asyncio.sleep(0))
+        await send("done")
+
+    async with served(kind, handler) as uri, connect(uri) as client:
+        for number in range(1, 11):
+            await client.send(text(number))
+        await client.recv()
+    found = rightly([span for span in traced.spans() if "n" in (span.attributes or {})])
+    assert found == {"open over a receive": 1, "open over a receive, lost": 8, "inside": 9, "behind, lost": 9}
+
+
+@pytest.mark.parametrize("kind", ["websockets", "asgi"])
 async def test_a_thousand_interleaved_messages_keep_their_own(traced: Sdk, kind: str) -> None:
     tracer = traced.telemetry.tracer
     connections, each = 10, 100
