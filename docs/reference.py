@@ -1,4 +1,4 @@
-"""Writes docs/telemetry.md from the conventions: ``python docs/reference.py``; a test holds the two together."""
+"""Writes docs/metrics.md from the conventions: ``python docs/reference.py``; a test holds the two together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from printobs.core import conventions
 from printobs.core.conventions import Direction, Instrument, JobError, Kind, MessageType, Outcome, Stage
 
-TARGET = Path(__file__).with_name("telemetry.md")
+TARGET = Path(__file__).with_name("metrics.md")
 
 _VALUES = {
     conventions.JOB_OUTCOME: Outcome,
@@ -29,6 +29,29 @@ _VALUES = {
     conventions.RATE_LIMIT: conventions.RateLimit,
     conventions.CLIENT_TYPE: conventions.ClientType,
     conventions.REFUSAL: conventions.Refusal,
+}
+
+_COUNTERS = (Kind.COUNTER, Kind.CELLS, Kind.TOTALS)
+
+# Where the general question is not the one that is asked; {} is the name in Prometheus.
+_QUERIES = {
+    "printer.jobs": 'sum by (branch_name) (rate({0}{{printer_job_outcome=~"confirmed|written"}}[15m])) / '
+    'sum by (branch_name) (rate({0}{{printer_job_outcome!="cancelled"}}[15m]))',
+    "printer.io": "sum by (branch_name, printer_name, network_io_direction) (rate({}[5m]))",
+    "printer.status": '{}{{printer_state!="ready"}} == 1',
+    "printer.quality.score": "min by (branch_name, printer_name) ({})",
+    "printer.quality.level": "sum by (quality_level) ({})",
+    "printer.connection.attempts": 'sum by (branch_name, printer_name, error_type) (rate({}{{error_type!=""}}[5m]))',
+    "websocket.server.active_connections": 'sum by (branch_name) ({}{{client_type="desktop"}})',
+    "websocket.server.disconnections": "sum by (websocket_close_code) (rate({}[5m]))",
+    "websocket.client.disconnections": "sum by (websocket_close_code) (rate({}[5m]))",
+    "correlation.lifecycle": 'sum(rate({0}{{correlation_state="acknowledged"}}[15m])) / '
+    'sum(rate({0}{{correlation_state="pending"}}[15m]))',
+    "correlation.lookups": 'sum(rate({0}{{correlation_lookup_result="hit"}}[5m])) / sum(rate({0}[5m]))',
+    "job.outcomes": 'sum by (branch_name, error_type) (increase({}{{printer_job_outcome=~"failed|unknown"}}[1h]))',
+    "otel.sdk.exporter.span.exported": 'sum by (error_type) (increase({}{{error_type!=""}}[1h]))',
+    "otel.sdk.exporter.metric_data_point.exported": 'sum by (error_type) (increase({}{{error_type!=""}}[1h]))',
+    "otel.sdk.exporter.log.exported": 'sum by (error_type) (increase({}{{error_type!=""}}[1h]))',
 }
 
 _PRINTER = (conventions.BRANCH, conventions.PRINTER)
@@ -93,12 +116,12 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "## Metrics"
     yield ""
-    yield "| Name | Kind | Unit | Attributes | |"
-    yield "|---|---|---|---|---|"
+    yield "| Name | In Prometheus | Kind | Unit | Attributes | |"
+    yield "|---|---|---|---|---|---|"
     for instrument in conventions.INSTRUMENTS:
         yield _row(instrument)
     yield ""
-    yield "Prometheus has `_total` at the end of a counter, `_seconds` or `_bytes` for the unit, and `_` for a dot."
+    yield "In Prometheus a histogram has `_bucket`, `_sum` and `_count`, and an attribute `_` for each dot."
     yield "HTTP requests have `http.server.*`, stable conventions, by opentelemetry-instrumentation-asgi. With"
     yield "printobs[process], `configure()` brings `process.*`, by opentelemetry-instrumentation-system-metrics."
     yield ""
@@ -106,6 +129,15 @@ def _lines() -> Iterator[str]:
     yield "`otel.sdk.processor.log.*`: `processed` (`error.type` is `queue_full` for what a full queue has dropped),"
     yield "`queue.size`, `queue.capacity`. Where `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is set, all is the SDK's:"
     yield "`false` is none, `true` costs something for every span and counts what a collector refuses as exported."
+    yield ""
+    yield "## Questions"
+    yield ""
+    yield "One for each, in PromQL."
+    yield ""
+    yield "| Name | |"
+    yield "|---|---|"
+    for instrument in conventions.INSTRUMENTS:
+        yield f"| `{instrument.name}` | `{query(instrument).replace('|', chr(92) + '|')}` |"
     yield ""
     yield "## Buckets"
     yield ""
@@ -150,9 +182,33 @@ def _lines() -> Iterator[str]:
 
 def _row(instrument: Instrument) -> str:
     attributes = ", ".join(f"`{name}`" for name in instrument.attributes)
-    return (
-        f"| `{instrument.name}` | {instrument.kind} | `{instrument.unit}` | {attributes} | {instrument.description} |"
-    )
+    names = f"`{instrument.name}` | `{prometheus(instrument)}`"
+    return f"| {names} | {instrument.kind} | `{instrument.unit}` | {attributes} | {instrument.description} |"
+
+
+def prometheus(instrument: Instrument) -> str:
+    """The name in Prometheus: https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/."""
+    unit = {"s": "_seconds", "By": "_bytes"}.get(instrument.unit, "")
+    return _label(instrument.name) + unit + ("_total" if instrument.kind in _COUNTERS else "")
+
+
+def query(instrument: Instrument) -> str:
+    """An example in PromQL."""
+    name = prometheus(instrument)
+    if instrument.name in _QUERIES:
+        return _QUERIES[instrument.name].format(name)
+    by = ", ".join(map(_label, instrument.attributes[:2]))
+    each = f" by ({by})" if by else ""
+    if instrument.kind is Kind.HISTOGRAM:
+        kept = ", ".join(filter(None, ("le", by)))
+        return f"histogram_quantile(0.95, sum by ({kept}) (rate({name}_bucket[5m])))"
+    if instrument.kind in _COUNTERS:
+        return f"sum{each} (rate({name}[5m]))"
+    return f"{'max' if instrument.kind is Kind.GAUGE else 'sum'}{each} ({name})"
+
+
+def _label(name: str) -> str:
+    return name.replace(".", "_")
 
 
 if __name__ == "__main__":

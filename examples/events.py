@@ -1,4 +1,4 @@
-"""Log records that are events: a name and typed attributes, as docs/telemetry.md lists them, beside a line to read."""
+"""Log records that are events: a name and typed attributes, as docs/metrics.md lists them, beside a line to read."""
 
 from __future__ import annotations
 
