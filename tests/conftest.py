@@ -64,6 +64,22 @@ class Sdk:
         )
 
 
+class Clock:
+    """A clock that stands still until a test sets its ``time``, in seconds."""
+
+    def __init__(self) -> None:
+        self.time = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """For what takes a clock."""
+    return Clock()
+
+
 @pytest.fixture
 def sdk() -> Iterator[Sdk]:
     """Telemetry bound to providers in memory."""

@@ -8,15 +8,7 @@ from printobs.signals import connections
 from printobs.signals.connection_quality import UNKNOWN, Losses, RoundTrips, rated
 from printobs.signals.connections import Connection, endpoint
 from printobs.signals.health import WINDOW
-from tests.conftest import Sdk
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.time
+from tests.conftest import Clock, Sdk
 
 
 @pytest.fixture

@@ -5,19 +5,7 @@ import gc
 import pytest
 
 from printobs.signals.correlation_registry import CorrelationRegistry
-from tests.conftest import Sdk
-
-
-class Clock:
-    time = 5000.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.conftest import Clock, Sdk
 
 
 @pytest.fixture

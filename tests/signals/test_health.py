@@ -8,19 +8,7 @@ import pytest
 from printobs.core.conventions import Level
 from printobs.signals import health
 from printobs.signals.health import WINDOW, Quality, level
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.conftest import Clock
 
 
 @pytest.fixture

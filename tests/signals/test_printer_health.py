@@ -13,22 +13,10 @@ from printobs.signals import printer_health
 from printobs.signals.escpos_status import PrinterState
 from printobs.signals.health import WINDOW
 from printobs.signals.printer_health import PrinterHealth, state_of
-from tests.conftest import Sdk
+from tests.conftest import Clock, Sdk
 
 WELL = PrinterState(offline=False)
 OPEN = PrinterState(offline=True, cover_open=True)
-
-
-class Clock:
-    time = 5000.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
