@@ -43,7 +43,8 @@ def free_port() -> int:
 
 
 def ask(port: int) -> str | None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    # gunicorn listens before its workers are there: whoever left would be served, and counted, all the same.
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request("GET", "/work/7")
         return connection.getresponse().read().decode()
