@@ -133,7 +133,7 @@ def test_answers_are_matched_with_the_ids_that_wait_for_them(tmp_path: Path) -> 
         second = agent.job().id
         agent.finish(first)  # again: nobody waits for it any more
         agent.finish(second)
-        expired = till.submit("kitchen", expires_in=1)["id"]
+        expired = till.submit("kitchen")["id"]
         assert agent.job().id == expired
         agent.finish(expired, "failed", error_type="expired")
         assert states(till) == [2, 2, 1, 1, 0]
