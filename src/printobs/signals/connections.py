@@ -178,7 +178,7 @@ class Endpoint:
 
 
 class Connection:
-    """One connection, from its handshake on; it opens once and ends once, however often that is told."""
+    """One connection, from its handshake on; it ends once, however often `closed` is called. Any thread may call it."""
 
     __slots__ = ("__weakref__", "_client", "_opened_at", "_reason", "_round_trips", "endpoint")
 
