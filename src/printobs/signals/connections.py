@@ -6,8 +6,6 @@ one of them, from its handshake on.
 
 from __future__ import annotations
 
-import os
-import threading
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -34,6 +32,7 @@ from printobs.core.conventions import (
     WebSocketInstruments,
 )
 from printobs.core.guard import Guard
+from printobs.core.locks import Lock
 from printobs.core.telemetry import Instruments, Telemetry
 from printobs.signals.connection_quality import UNKNOWN, ConnectionQuality, Losses, RoundTrips, rated
 
@@ -44,16 +43,7 @@ _branches: Final = Bounded(BRANCH, 500)
 _losses: Final = Losses(1000)
 
 _guard = Guard("recording a WebSocket connection")
-_lock = threading.RLock()  # re-entrant: a finaliser that ends a connection may run inside it
-
-
-def _renew_lock() -> None:
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+_lock: Final = Lock()  # a finaliser that ends a connection may run inside it
 
 # https://www.iana.org/assignments/websocket/websocket.xml
 REGISTERED: Final = frozenset({*range(1000, 1004), *range(1005, 1016), 3000, 3003, 3008})

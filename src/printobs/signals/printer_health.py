@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -29,6 +27,7 @@ from printobs.core.conventions import (
     State,
 )
 from printobs.core.guard import Guard
+from printobs.core.locks import Lock
 from printobs.core.telemetry import Telemetry
 from printobs.signals.escpos_status import PrinterState
 from printobs.signals.health import WINDOW, Quality, level
@@ -38,16 +37,7 @@ logger = logging.getLogger("printobs")
 PATIENCE: Final = 0.5  # seconds: a shorter silence says nothing, as a job's time may end in the middle of a question
 
 _guard: Final = Guard("reporting how a printer is")
-_lock = threading.RLock()  # re-entrant: a finaliser that ends a job may run inside it
-
-
-def _renew_lock() -> None:
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+_lock: Final = Lock()  # a finaliser that ends a job may run inside it
 
 
 @dataclass(frozen=True, slots=True)
