@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network, ip_address
@@ -48,7 +49,8 @@ class Windows(Storage):
     def __init__(self, now: Callable[[], float]) -> None:
         super().__init__()
         self._now = now
-        self._windows: dict[str, _Window] = {}  # the oldest first, which are those that end first
+        # The oldest first, which are those that end first; a plain dict is slow to find its first after many removals.
+        self._windows: OrderedDict[str, _Window] = OrderedDict()
 
     @property
     def base_exceptions(self) -> tuple[type[Exception], ...]:
@@ -61,7 +63,7 @@ class Windows(Storage):
         if window is None:
             self._windows.pop(key, None)
             if len(self._windows) >= CLIENTS:
-                del self._windows[next(iter(self._windows))]
+                self._windows.popitem(last=False)
             window = self._windows[key] = _Window(self._now() + expiry)
         window.count += amount
         return window.count
@@ -109,7 +111,7 @@ class Throttle:
         self._limits: Mapping[str, RateLimitItem] = {
             kind: RateLimitItemPerMinute(number, namespace=kind) for kind, number in numbers.items() if number
         }
-        self._limited: dict[tuple[str, str], float] = {}  # until when
+        self._limited: OrderedDict[tuple[str, str], float] = OrderedDict()  # until when
         printobs.security.limited_clients(self, Throttle.limited)
 
     def admit(self, kind: str, by: str, client: str) -> None:
@@ -120,7 +122,7 @@ class Throttle:
         until = self._limiter.get_window_stats(limit, by, client).reset_time
         self._limited.pop((by, client), None)
         if len(self._limited) >= CLIENTS:
-            del self._limited[next(iter(self._limited))]
+            self._limited.popitem(last=False)
         self._limited[by, client] = until
         printobs.security.rate_limited(kind)
         wait = str(max(1, math.ceil(until - self._now())))

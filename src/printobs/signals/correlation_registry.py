@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -32,27 +33,30 @@ class CorrelationRegistry:
         self._cap = cap
         self._ttl = ttl
         self._now = now
-        self._entries: dict[str, _Entry] = {}  # the oldest first
+        # The oldest first; a plain dict takes ever longer to find its first entry the more were removed before it.
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._instruments = instruments = telemetry.current().instruments
         states, lookups = (
             instruments.cells(each) for each in (conventions.CORRELATION_LIFECYCLE, conventions.CORRELATION_LOOKUPS)
         )
         self._states = {each: states.cell({CORRELATION_STATE: each.value}) for each in CorrelationState}
-        self._lookups = {each: lookups.cell({CORRELATION_LOOKUP: each.value}) for each in Lookup}
+        self._pending = self._states[CorrelationState.PENDING]
+        self._hits, self._misses = (lookups.cell({CORRELATION_LOOKUP: each.value}) for each in Lookup)
         instruments.readings(conventions.CORRELATION_OPEN).add(self, CorrelationRegistry._read)
 
     def add(self, identifier: str, age: float = 0.0) -> None:
         """An answer to this ID is waited for, since ``age`` seconds; to one that is there already, one more."""
         with _guard:
-            self.expire()
+            now = self._now()
+            self._expire(now)
             entry = self._entries.get(identifier)
             if entry is not None:
                 entry.answers += 1
                 return
             if len(self._entries) >= self._cap:
                 self._end(next(iter(self._entries)), CorrelationState.EVICTED)
-            self._entries[identifier] = _Entry(self._now() - max(0.0, age))
-            self._states[CorrelationState.PENDING].add()
+            self._entries[identifier] = _Entry(now - max(0.0, age))
+            self._pending.add()
 
     def dispatched(self, identifier: str) -> None:
         """It has been sent to whoever answers; counted once."""
@@ -65,9 +69,9 @@ class CorrelationRegistry:
     def find(self, identifier: str) -> bool:
         """Whether an answer to this ID is waited for: a hit or a miss."""
         with _guard:
-            self.expire()
-            found = identifier in self._entries
-            self._lookups[Lookup.HIT if found else Lookup.MISS].add()
+            entry = self._entries.get(identifier)
+            found = entry is not None and entry.since > self._now() - self._ttl
+            (self._hits if found else self._misses).add()
             return found
         return False
 
@@ -80,14 +84,16 @@ class CorrelationRegistry:
         self._answered(identifier, CorrelationState.EXPIRED)
 
     def expire(self) -> None:
-        """Give up what has waited for too long, as `add` and `find` do: for when nobody calls them."""
+        """Give up what has waited for too long, as `add` does: for when nobody calls that."""
         with _guard:
-            over = self._now() - self._ttl
-            while self._entries:
-                oldest = next(iter(self._entries))
-                if self._entries[oldest].since > over:
-                    break
-                self._end(oldest, CorrelationState.EXPIRED)
+            self._expire(self._now())
+
+    def _expire(self, now: float) -> None:
+        while self._entries:
+            oldest = next(iter(self._entries))
+            if self._entries[oldest].since > now - self._ttl:
+                break
+            self._end(oldest, CorrelationState.EXPIRED)
 
     def __len__(self) -> int:
         return len(self._entries)
