@@ -148,7 +148,8 @@ class Scripts:
             yield port
             process.send_signal(signal.SIGTERM)
             _, errors = process.communicate(timeout=20)
-            assert "Traceback" not in errors, errors
+            # Python 3.12.1 starts no thread at exit, where opentelemetry-instrumentation-logging wants one.
+            assert errors.count("Traceback") == errors.count("thread at interpreter shutdown"), errors
         finally:
             process.kill()
             process.communicate()

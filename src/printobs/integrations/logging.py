@@ -126,7 +126,11 @@ def _exporter(logger_provider: LoggerProvider) -> Callable[[logging.LogRecord], 
     from opentelemetry.instrumentation.logging.handler import LoggingHandler
     from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-    handler = LoggingHandler(logger_provider=logger_provider)
+    class Handler(LoggingHandler):
+        def flush(self) -> None:
+            """Nothing: logging asks for it at exit, where Python 3.12.1 starts none of the threads it would take."""
+
+    handler = Handler(logger_provider=logger_provider)
 
     def export(record: logging.LogRecord) -> None:
         # An exporter that fails logs that: exported, it would fail and log again.
