@@ -23,7 +23,10 @@ def serial_number(driver: Driver) -> str:
         driver._raw(_REQUEST)
         answer = b""
         while not answer.endswith(b"\0") and len(answer) < _LONGEST and time.monotonic() < until:
-            answer += driver._read()
+            part = driver._read()
+            if not part:
+                break  # it has hung up
+            answer += part
     except Exception:
         return ""
     finally:

@@ -17,6 +17,7 @@ import usb.core
 from escpos.exceptions import DeviceNotFoundError
 
 from examples.agent.cables import SerialPort, UsbDevice
+from examples.agent.identity import serial_number
 from examples.agent.network import Tcp
 from examples.jobs import wire
 from printobs.testing import VirtualPrinter
@@ -146,3 +147,19 @@ def test_a_connection_that_takes_nothing_ends_in_time_and_says_that_some_has_lef
         assert time.monotonic() - began < 10
         assert printer.begun
         printer.abort()
+
+
+def test_a_printer_that_hangs_up_is_not_asked_over_and_over_who_it_is() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def hang_up() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(16)
+
+        printer = threading.Thread(target=hang_up)
+        printer.start()
+        began = time.thread_time()
+        assert serial_number(Tcp("127.0.0.1", listening.getsockname()[1])) == ""
+        assert time.thread_time() - began < 0.3  # of the processor, not of the clock
+        printer.join()
