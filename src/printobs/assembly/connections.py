@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from printobs.core.attributes import one_of
 from printobs.core.conventions import Refusal
 from printobs.core.guard import Guard
 from printobs.signals import connections
@@ -39,7 +40,7 @@ def refusal(websocket: object, reason: str) -> None:
     with _guard:
         connection = _followed(websocket)
         if connection is not None:
-            connection.because(next((each for each in Refusal if each == reason), Refusal.OTHER))
+            connection.because(Refusal(one_of(Refusal, reason)))
 
 
 def quality(websocket: object) -> ConnectionQuality:

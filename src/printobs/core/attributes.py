@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final
 
 from printobs.core.cells import overflowed
@@ -17,6 +18,11 @@ def clean(value: object, max_length: int = MAX_LENGTH) -> str:
     """``value`` as one short line: control and unprintable characters replaced, cut at ``max_length``."""
     text = (value if isinstance(value, str) else str(value))[:max_length]
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def one_of(values: type[StrEnum], value: object, other: str = OTHER) -> str:
+    """``value`` where it is one of ``values``, else ``other``."""
+    return str(value if value in list(values) else other)
 
 
 class Bounded:

@@ -14,7 +14,7 @@ from typing import Final
 from opentelemetry.metrics import Observation
 
 from printobs.core import clock
-from printobs.core.attributes import Bounded
+from printobs.core.attributes import Bounded, one_of
 from printobs.core.cells import PairCell
 from printobs.core.conventions import (
     BRANCH,
@@ -96,7 +96,7 @@ def labels(client_type: str | None, branch: str | None) -> dict[str, str]:
     if branch:
         found[BRANCH] = _branches(branch)
     if client_type:
-        found[CLIENT_TYPE] = next((each.value for each in ClientType if each == client_type), ClientType.OTHER.value)
+        found[CLIENT_TYPE] = one_of(ClientType, client_type, ClientType.OTHER)
     return found
 
 

@@ -12,8 +12,8 @@ from typing import Final
 from opentelemetry.metrics import Observation
 
 from printobs.core import clock, conventions, telemetry
-from printobs.core.attributes import Bounded, clean
-from printobs.core.conventions import BRANCH, ERROR_TYPE, JOB_KIND, JOB_OUTCOME, OTHER, PRINTER, Outcome
+from printobs.core.attributes import Bounded, clean, one_of
+from printobs.core.conventions import BRANCH, ERROR_TYPE, JOB_KIND, JOB_OUTCOME, PRINTER, Outcome
 from printobs.core.guard import Guard
 
 _guard: Final = Guard("counting an application's print jobs")
@@ -71,7 +71,7 @@ class JobQueue:
             if was is not None:
                 self._instruments.histogram(conventions.JOB_DURATION).record(
                     max(0.0, self._now() - was.since),
-                    {BRANCH: was.branch, JOB_KIND: was.kind, JOB_OUTCOME: _outcome(outcome)},
+                    {BRANCH: was.branch, JOB_KIND: was.kind, JOB_OUTCOME: one_of(Outcome, outcome)},
                 )
                 return True
         return False
@@ -89,7 +89,8 @@ class JobQueue:
     ) -> None:
         """So many jobs of this printer have ended so, ever. ``error_type`` is empty where nothing went wrong."""
         with _guard:
-            self._outcomes[clean(branch), clean(printer), clean(kind), _outcome(outcome), clean(error_type)] = total
+            ended = one_of(Outcome, outcome)
+            self._outcomes[clean(branch), clean(printer), clean(kind), ended, clean(error_type)] = total
 
     def reprints(self, branch: str, printer: str, total: int) -> None:
         """So many jobs of this printer were taken as another copy of one before, ever."""
@@ -127,10 +128,6 @@ class JobQueue:
         for branch in branches:
             numbers[branch] = numbers.get(branch, 0) + 1
         return [Observation(number, {BRANCH: branch}) for branch, number in numbers.items()]
-
-
-def _outcome(outcome: Outcome | str) -> str:
-    return str(outcome) if outcome in list(Outcome) else OTHER
 
 
 def _read(totals: Mapping[tuple[str, ...], int], names: tuple[str, ...]) -> Iterable[Observation]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from opentelemetry.metrics import Observation
 
 from printobs.core import conventions, telemetry
-from printobs.core.attributes import Bounded
+from printobs.core.attributes import Bounded, one_of
 from printobs.core.conventions import (
     AUTHENTICATION_FAILURE,
     ORIGIN,
@@ -52,7 +51,7 @@ class Security:
     def authentication_failed(self, reason: str) -> None:
         """A request had no token that was good for it: ``reason`` is one of `AuthenticationFailure`, or ``_OTHER``."""
         with _guard:
-            reason = _of(AuthenticationFailure, reason)
+            reason = one_of(AuthenticationFailure, reason)
             _count(conventions.SECURITY_AUTHENTICATION_FAILURES, {AUTHENTICATION_FAILURE: reason})
             self.event(SecurityEvent.AUTHENTICATION_FAILURE, _SEVERITY.get(reason, Severity.MEDIUM))
 
@@ -61,20 +60,21 @@ class Security:
         with _guard:
             origin = origin[:200].lower()
             shown = self._origins(origin) if _ORIGIN.fullmatch(origin) else OTHER
-            attributes = {ORIGIN: shown, PROTOCOL: _of(Protocol, protocol)}
+            attributes = {ORIGIN: shown, PROTOCOL: one_of(Protocol, protocol)}
             _count(conventions.SECURITY_ORIGINS_REFUSED, attributes)
             self.event(SecurityEvent.ORIGIN_REFUSED, Severity.HIGH)
 
     def rate_limited(self, kind: str) -> None:
         """A rate limit has refused something: ``kind`` is one of `RateLimit`, or ``_OTHER``."""
         with _guard:
-            _count(conventions.SECURITY_RATE_LIMIT_TRIGGERS, {RATE_LIMIT: _of(RateLimit, kind)})
+            _count(conventions.SECURITY_RATE_LIMIT_TRIGGERS, {RATE_LIMIT: one_of(RateLimit, kind)})
             self.event(SecurityEvent.RATE_LIMIT, Severity.MEDIUM)
 
     def event(self, kind: str, severity: str) -> None:
         """Something happened that may be an attack: the application's name for it, and one of `Severity`."""
         with _guard:
-            _count(conventions.SECURITY_EVENTS, {SECURITY_EVENT: self._events(kind), SEVERITY: _of(Severity, severity)})
+            attributes = {SECURITY_EVENT: self._events(kind), SEVERITY: one_of(Severity, severity)}
+            _count(conventions.SECURITY_EVENTS, attributes)
 
     def limited_clients(self, source: T, count: Callable[[T], int]) -> None:
         """``count(source)``, at each collection, is how many clients are limited just then.
@@ -84,10 +84,6 @@ class Security:
         with _guard:
             readings = telemetry.current().instruments.readings(conventions.SECURITY_RATE_LIMIT_CLIENTS)
             readings.add(source, lambda each: [Observation(count(each), {})])
-
-
-def _of(values: type[StrEnum], value: Any) -> str:
-    return str(value) if value in list(values) else OTHER
 
 
 def _count(instrument: Instrument, attributes: Mapping[str, str]) -> None:
