@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from printobs.core import conventions, telemetry
 from printobs.core.attributes import Bounded, clean
 from printobs.core.conventions import BRANCH, JOB_KIND, PRINTER
+from printobs.core.locks import Lock
 from printobs.core.telemetry import Telemetry
 from printobs.signals import printer_health
 from printobs.signals.conversation import ANSWER, Channel, Conversation, Habits, Unreachable
@@ -25,16 +25,7 @@ if TYPE_CHECKING:
 
 _names: Final = Bounded(PRINTER, 500)
 _branches: Final = Bounded(BRANCH, 500)
-_thread_lock = threading.Lock()  # its monitor and its jobs may want the thread at once
-
-
-def _renew_lock() -> None:
-    global _thread_lock
-    _thread_lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+_thread_lock: Final = Lock()  # its monitor and its jobs may want the thread at once
 
 
 class Printer:
