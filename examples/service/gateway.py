@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -167,7 +167,7 @@ class Gateway:
             refused = {each.id for each in joined.refused}
             session.printers = tuple(printer for printer in session.claimed if printer not in refused)
             # The same agent again: its old connection is dead, whatever TCP thinks of it.
-            await self._replace(each for each in self._sessions.values() if each.key == session.key)
+            await self._replace(self._sessions.get(session.key))
             await send(session.websocket, wire.dump(wire.Welcome(joined.refused)))
             self._sessions[session.key] = session
             self._serving.update(dict.fromkeys(session.printers, session))
@@ -200,8 +200,8 @@ class Gateway:
         events.log(logger, "agent.left", session.known, "agent %s of %s is gone", session.agent, session.branch)
         return True
 
-    async def _replace(self, sessions: Iterable[Session]) -> None:
-        for old in list(sessions):
+    async def _replace(self, old: Session | None) -> None:
+        if old is not None:
             self._forget(old)
             await _close(old.websocket, wire.REPLACED)
 
@@ -210,7 +210,8 @@ class Gateway:
         async with self._joining:
             for job in await self._database.write(self._database.registry.reassign, printer, agent):
                 _trace(job, "reconcile job")
-            await self._replace(each for each in self._sessions.values() if printer in each.claimed)
+            for claiming in [each for each in self._sessions.values() if printer in each.claimed]:
+                await self._replace(claiming)
 
     async def hear(self, session: Session, message: wire.Message) -> bool:
         """Take what an agent says; false where it is not for the service. Raises `Unavailable`: nothing was taken."""
