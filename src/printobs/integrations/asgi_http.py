@@ -88,12 +88,13 @@ def _fit_to_record(scope: Scope) -> Scope:
     headers: list[tuple[bytes, bytes]] = []
     carried: dict[str, list[str]] = {}
     for name, value in scope["headers"]:
-        text = value.decode("latin-1")
         if name in (b"baggage", b"tracestate"):
-            carried.setdefault(name.decode(), []).append(text)
+            carried.setdefault(name.decode(), []).append(value.decode("latin-1"))
+        elif name == b"user-agent":
+            headers.append((name, clean(value.decode("latin-1"), _MAX_AGENT).encode()))
         else:
             # In UTF-8: of what is not, it takes a backslash for an escape, and raises where it is none.
-            headers.append((name, (clean(text, _MAX_AGENT) if name == b"user-agent" else text).encode()))
+            headers.append((name, value if value.isascii() else value.decode("latin-1").encode()))
     for field, values in carried.items():
         headers += [(field.encode(), each.encode()) for each in readable(field, values)]
     client = scope.get("client")  # a proxy's word, where the server believes it
