@@ -95,7 +95,7 @@ def _process(arguments: list[str], **environment: str) -> Iterator[tuple[subproc
         process.communicate(timeout=30)
 
 
-def _resident(process: subprocess.Popen[str]) -> float:
+def resident(process: subprocess.Popen[str]) -> float:
     """MB that a process has in memory."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     [line] = [line for line in status.splitlines() if line.startswith("VmRSS:")]
@@ -265,7 +265,7 @@ def watch_memory(jobs: int, printers: int) -> None:
         points = []
         for done in range(step, jobs + 1, step):
             rate = found.throughput(step)
-            points.append((done, _resident(found.service), _resident(found.agent)))
+            points.append((done, resident(found.service), resident(found.agent)))
             print(f"{done:>8} {points[-1][1]:>11.1f} {points[-1][2]:>11.1f} {rate:>8.0f}", flush=True)
         late = points[len(points) // 2 :]
         for column, name in ((1, "service"), (2, "agent")):

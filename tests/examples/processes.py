@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.service import tokens
+from printobs.testing import OtlpSink
 
 ROOT = Path(__file__).parents[2]
 SECRET = "not a secret, but long enough for HS256"
@@ -28,6 +30,24 @@ def token(subject: str = "till", scope: str = "print", branch: str | None = None
     """A token as the service takes it."""
     settings = {"secret": SECRET, "audience": AUDIENCE, "lifetime": 600, **changes}
     return tokens.issue(subject=subject, scopes=scope.split(), branch=branch, **settings)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def exporting(sink: OtlpSink) -> dict[str, str]:
+    """Variables of a process that exports to ``sink``, often."""
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint,
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "OTEL_BLRP_SCHEDULE_DELAY": "100",
+        "OTEL_METRIC_EXPORT_INTERVAL": "500",
+    }
 
 
 class Process:

@@ -25,7 +25,7 @@ from PIL import Image
 from examples.agent.drivers import LONGEST
 from examples.jobs import wire
 from printobs.testing import VirtualPrinter
-from tests.examples.processes import Process, start_agent
+from tests.examples.processes import Process, free_port, start_agent
 from tests.examples.scripted_service import Link, ScriptedService
 
 SECRET_TEXT = "Ramen for Table Nine"
@@ -550,9 +550,7 @@ def test_a_printer_that_does_not_say_who_it_is_keeps_nobody_waiting(
 def test_an_agent_starts_without_a_service_and_joins_when_it_is_there(
     virtual_printer: VirtualPrinter, tmp_path: Path
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = start_agent(f"http://127.0.0.1:{port}", at(virtual_printer), home=tmp_path)
     assert process.ready()["event"] == "ready"
     time.sleep(1.0)

@@ -12,7 +12,7 @@ from websockets.sync.client import connect
 
 from examples.jobs import wire
 from printobs.testing import VirtualPrinter
-from tests.examples.processes import SECRET, Process, Service, agent, service, start_agent, token
+from tests.examples.processes import SECRET, Process, Service, agent, free_port, service, start_agent, token
 
 JOBS = "/api/v1/printing/jobs"
 SECRET_TEXT = "Ramen for Table Nine"
@@ -316,9 +316,7 @@ def test_an_agent_that_is_killed_while_it_prints_leaves_the_job_unknown(
 
 
 def test_the_service_comes_back_and_the_agent_with_it(virtual_printer: VirtualPrinter) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     with service(SERVICE_PORT=port) as till:
         desktop = start_agent(till.url, {"kitchen": f"tcp://127.0.0.1:{virtual_printer.port}"})
         desktop.event("joined")

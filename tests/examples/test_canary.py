@@ -13,8 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from printobs.testing import OtlpSink, VirtualPrinter
-from tests.examples.processes import Service, agent, service, token
-from tests.examples.test_one_trace import exporting
+from tests.examples.processes import Service, agent, exporting, service, token
 
 JOBS = "/api/v1/printing/jobs"
 

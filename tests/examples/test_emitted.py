@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import runpy
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,10 +17,9 @@ from websockets.sync.client import connect
 from examples.jobs import wire
 from printobs.core import conventions
 from printobs.testing import OtlpSink, VirtualPrinter
-from tests.examples.processes import ROOT, Process, Service, configure, service, token
+from tests.examples.processes import ROOT, Process, Service, configure, exporting, free_port, service, token
 from tests.examples.scripted import Scripted
 from tests.examples.scripted_service import ScriptedService
-from tests.examples.test_one_trace import exporting
 
 REFERENCE = runpy.run_path(str(ROOT / "docs" / "reference.py"))
 LISTED = {instrument.name: instrument for instrument in conventions.INSTRUMENTS}
@@ -43,13 +41,6 @@ def _agent(home: Path, url: str, printers: dict[str, VirtualPrinter], sink: Otlp
         yield process
     finally:
         process.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _refuse_some(till: Service) -> None:
@@ -88,7 +79,7 @@ def test_what_is_emitted_is_what_is_listed(
     otlp_sink: OtlpSink, virtual_printers: Callable[..., VirtualPrinter], tmp_path: Path
 ) -> None:
     papers = {"kitchen": virtual_printers(), "bar": virtual_printers()}
-    port = _free_port()
+    port = free_port()
     with _agent(tmp_path, f"http://127.0.0.1:{port}", papers, otlp_sink) as pc:
         pc.event("ready")
         time.sleep(1)  # nobody is there yet

@@ -7,9 +7,9 @@ from typing import Any
 
 from printobs.testing import OtlpSink, VirtualPrinter
 from printobs.testing.otlp_decode import LogRecord
-from tests.examples.processes import ROOT, agent, service
+from tests.examples.processes import ROOT, agent, exporting, service
 from tests.examples.scripted import Scripted
-from tests.examples.test_one_trace import CALLER, TRACE, exporting
+from tests.examples.test_one_trace import CALLER, TRACE
 
 JOBS = "/api/v1/printing/jobs"
 SECRET_TEXT = "Ramen for Table Nine"

@@ -10,19 +10,10 @@ from websockets.sync.client import connect
 
 from printobs.testing import OtlpSink, VirtualPrinter
 from printobs.testing.otlp_decode import Span
-from tests.examples.processes import agent, service, token
+from tests.examples.processes import agent, exporting, service, token
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
-
-
-def exporting(sink: OtlpSink) -> dict[str, str]:
-    return {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint,
-        "OTEL_BSP_SCHEDULE_DELAY": "100",
-        "OTEL_BLRP_SCHEDULE_DELAY": "100",
-        "OTEL_METRIC_EXPORT_INTERVAL": "500",
-    }
 
 
 def test_a_receipt_is_one_trace_under_one_correlation_id(

@@ -19,9 +19,8 @@ from examples.service.problems import Problem
 from examples.service.throttle import Throttle, Windows, address
 from printobs.testing import OtlpSink
 from tests.conftest import Sdk
-from tests.examples.processes import Service, service, token
+from tests.examples.processes import Service, exporting, service, token
 from tests.examples.scripted import Scripted
-from tests.examples.test_one_trace import exporting
 from tests.examples.test_service_care import settings_for
 
 JOBS = "/api/v1/printing/jobs"

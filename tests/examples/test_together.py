@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
 from printobs.testing import VirtualPrinter
-from tests.examples.processes import agent, service, start_agent
+from tests.examples.processes import agent, free_port, service, start_agent
 
 JOBS = "/api/v1/printing/jobs"
 
@@ -41,9 +40,7 @@ def test_a_service_that_is_killed_while_a_job_is_printed_has_its_outcome_when_it
 ) -> None:
     printer = virtual_printers(receive_buffer=64, speed=10.0)
     printers = {"kitchen": f"tcp://127.0.0.1:{printer.port}?proof=process_id"}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     database = str(tmp_path / "service.db")
     home = tmp_path / "agent"
     home.mkdir()

@@ -24,12 +24,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from prometheus_client.parser import text_string_to_metric_families
-
+from benchmarks.deployment import resident
 from examples.jobs import wire
 from tests.examples.processes import Service, service, token
 
@@ -315,55 +313,36 @@ def play(till: Service, call: Callable[[Caller, random.Random], None], calls: in
         list(pool.map(lane, range(LANES)))
 
 
-def resident(till: Service) -> float:
-    """MB that the service has in memory."""
-    status = Path(f"/proc/{till.process.process.pid}/status").read_text()
-    [line] = [line for line in status.splitlines() if line.startswith("VmRSS:")]
-    return int(line.split()[1]) / 1024
-
-
-def metrics(till: Service) -> dict[str, list[tuple[dict[str, str], float]]]:
-    """Every sample by its name, once no connection is open any more."""
+def quiet(till: Service) -> None:
+    """Wait until no connection is open any more."""
     until = time.monotonic() + 30
-    while True:
-        _, answer, _ = till.ask("GET", "/api/v1/metrics", bearer=token("prometheus", "metrics"))
-        samples: dict[str, list[tuple[dict[str, str], float]]] = {}
-        for family in text_string_to_metric_families(answer["text"]):
-            for sample in family.samples:
-                samples.setdefault(sample.name, []).append((sample.labels, sample.value))
-        if total(samples, "websocket_server_active_connections") == 0:
-            return samples
+    while till.metric("websocket_server_active_connections") != 0:
         assert time.monotonic() < until, "connections are left open"
         time.sleep(0.2)
 
 
-def total(samples: dict[str, list[tuple[dict[str, str], float]]], name: str, **labels: str) -> int:
-    """The sum of a metric, of the samples with ``labels``."""
-    return int(sum(value for has, value in samples.get(name, []) if labels.items() <= has.items()))
-
-
-def combinations(samples: dict[str, list[tuple[dict[str, str], float]]]) -> int:
+def combinations(till: Service) -> int:
     """How many combinations of labels there are, the buckets of a histogram not counted."""
-    return sum(len(each) for name, each in samples.items() if not name.endswith(("_bucket", "_sum", "_created")))
+    _, answer, _ = till.ask("GET", "/api/v1/metrics", bearer=token("prometheus", "metrics"))
+    names = [re.split("[{ ]", line, maxsplit=1)[0] for line in answer["text"].splitlines() if line[:1] != "#"]
+    return sum(not name.endswith(("_bucket", "_sum", "_created")) for name in names)
 
 
 def judge(till: Service, tally: Tally) -> Iterator[str]:
     """What is wrong with what the service has counted."""
-    samples = metrics(till)
-    if (many := combinations(samples)) >= COMBINATIONS:
+    quiet(till)
+    if (many := combinations(till)) >= COMBINATIONS:
         yield f"{many} label combinations"
-    counted = Counter[int]()
-    for labels, value in samples["http_server_request_duration_seconds_count"]:
-        counted[int(labels["http_response_status_code"])] += int(value)
     # The questions for the metrics themselves are counted too, but for the one that tells.
     for status, number in tally.responses.items():
-        if not number <= counted[status] <= number + (status == 200) * 200:
-            yield f"{number} answers {status}, {counted[status]} counted"
-    if (ended := total(samples, "websocket_server_disconnections_total")) != tally.accepted:
-        yield f"{tally.accepted} WebSockets accepted, {ended} ended"
-    received = total(samples, "websocket_server_messages_total", network_io_direction="receive")
+        counted = till.metric("http_server_request_duration_seconds_count", http_response_status_code=str(status))
+        if not number <= counted <= number + (status == 200) * 200:
+            yield f"{number} answers {status}, {counted:.0f} counted"
+    if (ended := till.metric("websocket_server_disconnections_total")) != tally.accepted:
+        yield f"{tally.accepted} WebSockets accepted, {ended:.0f} ended"
+    received = till.metric("websocket_server_messages_total", network_io_direction="receive")
     if received < tally.messages:
-        yield f"{tally.messages} messages sent, {received} counted"
+        yield f"{tally.messages} messages sent, {received:.0f} counted"
     if tally.responses.keys() & set(range(500, 600)) - {503}:
         yield f"5xx: {dict(tally.responses)}"
 
@@ -382,7 +361,7 @@ def run(calls: int, seed: int = 0) -> tuple[list[str], float, Tally]:
         with service(SERVICE_RATE_REQUESTS="0", SERVICE_RATE_HANDSHAKES="0", SERVICE_RATE_MESSAGES="0") as till:
             play(till, call, calls, seed, tally)
             wrong = list(judge(till, tally))
-            left[call] = resident(till)
+            left[call] = resident(till.process.process)
         wrong += [f"forged: {line!r}" for line in forged(till.process.errors)[:5]]
         if wrong:
             break
