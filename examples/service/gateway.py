@@ -145,7 +145,7 @@ class Gateway:
             await send(session.websocket, wire.dump(message))
         except _GONE:
             logger.warning("agent %s is gone: its jobs wait for it to come back", session.agent)
-            await _close(session.websocket, 1011)
+            await close(session.websocket, 1011)
 
     async def sweep(self, grace: float) -> None:
         """Give up what has waited too long, and see that no printer waits for nothing.
@@ -203,7 +203,7 @@ class Gateway:
     async def _replace(self, old: Session | None) -> None:
         if old is not None:
             self._forget(old)
-            await _close(old.websocket, wire.REPLACED)
+            await close(old.websocket, wire.REPLACED)
 
     async def reassign(self, printer: str, agent: str) -> None:
         """Let another agent claim a printer: who does now has to come again; raises `UnknownPrinter`, `Unavailable`."""
@@ -271,9 +271,12 @@ async def send(websocket: WebSocket, message: dict[str, Any]) -> None:
         await websocket.send_text(json.dumps(printobs.inject(message)))
 
 
-async def _close(websocket: WebSocket, code: int) -> None:
+async def close(websocket: WebSocket, code: int, reason: str = "", last: wire.Message | None = None) -> None:
+    """Close a connection that may be gone already, after a last message."""
     try:
+        if last is not None:
+            await send(websocket, wire.dump(last))
         async with asyncio.timeout(SEND_TIMEOUT):
-            await websocket.close(code)
+            await websocket.close(code, reason)
     except _GONE:
-        logger.info("an agent's old connection was gone already")
+        logger.info("a connection to be closed with %s was gone already", code)

@@ -16,7 +16,7 @@ from examples.jobs.checks import Fields, Invalid
 from examples.service import tokens
 from examples.service.clients import Client, Clients, TooMany
 from examples.service.database import Database
-from examples.service.gateway import Gateway, Session, send
+from examples.service.gateway import Gateway, Session, close
 from examples.service.problems import Problem, unauthorized
 from examples.service.registry import Refused
 from examples.service.settings import Settings
@@ -52,20 +52,19 @@ async def agent(websocket: WebSocket) -> None:
     except Refused as refused:
         logger.warning("agent %s refused: %s", holder.subject, refused)
         printobs.security.event("agent_refused", "high")
-        await send(websocket, wire.dump(wire.Refuse(str(refused))))
-        await websocket.close(wire.REFUSED)
+        await close(websocket, wire.REFUSED, last=wire.Refuse(str(refused)))
     except Invalid as invalid:
         logger.warning("agent %s breaks the protocol: %s", holder.subject, invalid)
         printobs.security.event("protocol_violation", "medium")
-        await websocket.close(wire.PROTOCOL_ERROR, str(invalid)[:100])
+        await close(websocket, wire.PROTOCOL_ERROR, str(invalid)[:100])
     except Problem as throttled:
-        await websocket.close(TRY_AGAIN, throttled.detail)
+        await close(websocket, TRY_AGAIN, throttled.detail)
     except Unavailable:
         # What it said was not taken: it says it again on its next connection.
-        await websocket.close(TRY_AGAIN, "the service cannot store anything just now")
+        await close(websocket, TRY_AGAIN, "the service cannot store anything just now")
     except TimeoutError:
         logger.warning("agent %s does not speak or does not read", holder.subject)
-        await websocket.close(1008)
+        await close(websocket, 1008)
     except (StopAsyncIteration, WebSocketDisconnect, OSError):
         pass
     finally:
@@ -94,11 +93,11 @@ async def client(websocket: WebSocket) -> None:
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
     except Invalid as invalid:
-        await websocket.close(1003, str(invalid)[:100])
+        await close(websocket, 1003, str(invalid)[:100])
     except Problem as throttled:
-        await websocket.close(TRY_AGAIN, throttled.detail)
+        await close(websocket, TRY_AGAIN, throttled.detail)
     except TooMany:
-        await websocket.close(TRY_AGAIN, "too many clients are connected")
+        await close(websocket, TRY_AGAIN, "too many clients are connected")
 
 
 def _after(websocket: WebSocket) -> int | None:
@@ -115,7 +114,7 @@ async def _tell(websocket: WebSocket, client: Client, after: int | None) -> None
         try:
             happenings, gap = await database.read(database.views.missed, client.owner, after)
         except Unavailable:
-            await websocket.close(TRY_AGAIN, "the service cannot read anything just now")
+            await close(websocket, TRY_AGAIN, "the service cannot read anything just now")
             return
         if gap is not None:
             last = gap
@@ -127,7 +126,7 @@ async def _tell(websocket: WebSocket, client: Client, after: int | None) -> None
         happening = await client.events.get()
         if happening.seq > last:
             await websocket.send_text(clients.text(happening))
-    await websocket.close(TRY_AGAIN, "you do not read fast enough: ask for your jobs over HTTP")
+    await close(websocket, TRY_AGAIN, "you do not read fast enough: ask for your jobs over HTTP")
 
 
 async def _admitted(websocket: WebSocket, *any_of: str) -> tokens.Holder | None:

@@ -1,6 +1,6 @@
 """A short version of ``python -m tests.soak.hostile``: callers that mean no good."""
 
-from tests.soak.hostile import COMBINATIONS, forged, run
+from tests.soak.hostile import COMBINATIONS, excepted, forged, run
 
 CALLS = 2000
 
@@ -22,3 +22,10 @@ def test_a_forged_line_is_seen() -> None:
     own = "2026-01-01 00:00:00,000 INFO service a word\n"
     assert forged([own, "    Traceback\n"]) == []
     assert len(forged(["CRITICAL root\n", own.replace("word", "\x1b[2J"), own.replace("word", "\x0bword")])) == 3
+
+
+def test_an_exception_is_seen() -> None:
+    quiet = ["2026-01-01 00:00:00,000 WARNING service a word\n", "    of a traceback\n"]
+    assert excepted(quiet) == []
+    loud = ["2026-01-01 00:00:00,000 ERROR service a word\n", "    Traceback (most recent call last):\n"]
+    assert excepted([*quiet, *loud]) == loud

@@ -237,7 +237,8 @@ def test_a_background_task_that_raises_is_not_the_responses_error(sdk: Sdk, capl
     assert "ended span" not in caplog.text
 
 
-def test_concurrent_responses_have_their_own_sizes(sdk: Sdk) -> None:
+def test_concurrent_responses_have_their_own_sizes(monkeypatch: pytest.MonkeyPatch, sdk: Sdk) -> None:
+    monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", "database")  # sizes are the old conventions' alone
     both = threading.Barrier(2)
 
     async def sized(request: Request) -> Response:
@@ -252,7 +253,7 @@ def test_concurrent_responses_have_their_own_sizes(sdk: Sdk) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-    [point] = sdk.points("http.server.response.body.size")
+    [point] = sdk.points("http.server.response.size")
     assert (point.count, point.sum) == (2, 2010)
 
 
@@ -323,6 +324,13 @@ def test_starlette_is_followed_once_before_and_after_and_undone(sdk: Sdk) -> Non
     with serve(early) as port:
         assert ask(port, "/jobs/1")[0] == 200
     assert [span.name for span in sdk.spans()] == ["work"]
+
+
+def test_what_is_not_stable_yet_is_not_recorded(sdk: Sdk) -> None:
+    with serve(TelemetryMiddleware(application(sdk.tracer_provider))) as port:
+        assert ask(port, "/jobs/1")[0] == 200
+    assert len(sdk.points("http.server.request.duration")) == 1
+    assert sdk.points("http.server.response.body.size") == sdk.points("http.server.request.body.size") == []
 
 
 def test_the_deployments_choice_of_conventions_is_respected(monkeypatch: pytest.MonkeyPatch, sdk: Sdk) -> None:

@@ -3,6 +3,9 @@
 import asyncio
 import http.client
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -133,6 +136,40 @@ def test_any_other_token_is_refused_and_counted(
     assert ("scope metrics" in problem["detail"]) == (status == 403)
     [counted] = sdk.points("security.authentication.failures")
     assert (dict(counted.attributes), counted.value) == ({"authentication.failure.reason": reason}, 1)
+
+
+FORKED = """
+import asyncio, os, signal
+
+import jwt
+from opentelemetry.sdk.metrics import MeterProvider
+from printobs.integrations.metrics_endpoint import metrics_app
+
+app = metrics_app(audience="till", secret="s" * 32, meter_provider=MeterProvider())
+token = jwt.encode({"aud": "till", "exp": 2**40, "scope": "metrics"}, "s" * 32)
+request = {"type": "http", "method": "GET", "headers": [(b"authorization", f"Bearer {token}".encode())]}
+
+def status():
+    sent = []
+    async def send(message):
+        sent.append(message)
+    asyncio.run(app(request, None, send))
+    return sent[0]["status"]
+
+assert status() == 200
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    os._exit(0 if status() == 200 else 1)
+assert os.waitpid(child, 0)[1] == 0, "the child does not answer"
+assert status() == 200
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_answers_too() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_another_method_is_told_which_to_use() -> None:

@@ -3,7 +3,8 @@
 Each call is an HTTP request or a WebSocket connection with values that nobody else has: origins, paths, methods, user
 agents, correlation IDs, names of printers, close codes, garbage in headers, invalid UTF-8, control characters, a
 megabyte where a word belongs. Another service is asked as often by callers that are polite. Afterwards the two have
-about the same memory and few label combinations, what was answered was counted, and nobody has forged a log line.
+about the same memory and few label combinations, what was answered was counted, and nobody has forged a log
+line or raised an exception.
 """
 
 from __future__ import annotations
@@ -40,8 +41,6 @@ MEGABYTE: Final = 1 << 20
 _LINE: Final = re.compile(
     r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ [\w.]+ |    )[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\n"
 )
-# uvicorn 0.54 leaves a handshake with one of these in its headers without an answer, and open.
-_CONTROLS: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _unique: Final = itertools.count()
 
 
@@ -239,7 +238,7 @@ def _websocket(chance: random.Random) -> tuple[str, bytes, list[bytes], int]:
     word = _word(chance)
     path = chance.choice(("/ws/client", "/ws/client", f"/ws/client?after={word}", "/ws/agent", f"/ws/{word}"))
     headers = b"".join(
-        name.encode() + b": " + _CONTROLS.sub(b"?", _garbage(chance)) + b"\r\n"
+        name.encode() + b": " + _garbage(chance) + b"\r\n"
         for name in chance.sample(_HEADERS[:10], chance.randint(0, 2))
     )
     scope, branch = ("agent", "mitte") if path == "/ws/agent" else ("print", None)
@@ -289,7 +288,9 @@ def polite(caller: Caller, chance: random.Random) -> None:
     """One call as a till makes it, of the same kinds."""
     authorization = b"Authorization: Bearer " + _GOOD["print"] + b"\r\n"
     if chance.random() < 0.7:
-        path = chance.choice((JOBS, "/health", "/openapi.json", f"{JOBS}/{'0' * 32}"))
+        path = chance.choice((JOBS, "/health", "/openapi.json", f"{JOBS}/{'0' * 32}", "/api/v1/metrics"))
+        if path.endswith("metrics"):
+            authorization = b"Authorization: Bearer " + _GOOD["metrics"] + b"\r\n"
         caller.request(f"GET {path} HTTP/1.1\r\nHost: till\r\n".encode() + authorization)
     else:
         text = _frame(1, b'{"type": "hello"}')
@@ -352,6 +353,11 @@ def forged(lines: list[str]) -> list[str]:
     return [line for line in lines if not _LINE.fullmatch(line)]
 
 
+def excepted(lines: list[str]) -> list[str]:
+    """Log lines of what went wrong in the service itself: errors, and the beginnings of tracebacks."""
+    return [line for line in lines if re.search(r"^\S+ \S+ (ERROR|CRITICAL) |^\s*Traceback ", line)]
+
+
 def run(calls: int, seed: int = 0) -> tuple[list[str], float, Tally]:
     """What is wrong after so many calls; how many MB the hostile ones have left behind; what was answered."""
     left = {}
@@ -363,6 +369,7 @@ def run(calls: int, seed: int = 0) -> tuple[list[str], float, Tally]:
             wrong = list(judge(till, tally))
             left[call] = resident(till.process.process)
         wrong += [f"forged: {line!r}" for line in forged(till.process.errors)[:5]]
+        wrong += [f"an exception: {line!r}" for line in excepted(till.process.errors)[:5]]
         if wrong:
             break
     return wrong, left.get(hostile, 0.0) - left[polite], tally

@@ -69,7 +69,7 @@ def _made(telemetry: Telemetry) -> OpenTelemetryMiddleware:
     if "OTEL_SEMCONV_STABILITY_OPT_IN" not in os.environ:
         modes[http] = _semconv._StabilityMode.HTTP
     try:
-        return OpenTelemetryMiddleware(
+        made = OpenTelemetryMiddleware(
             _nothing,
             excluded_urls=get_excluded_urls("ASGI"),
             tracer_provider=telemetry.tracer_provider,
@@ -78,6 +78,9 @@ def _made(telemetry: Telemetry) -> OpenTelemetryMiddleware:
         )
     finally:
         modes[http] = theirs
+    # Not stable, and with their buckets two thirds of all that a scrape of HTTP would be.
+    made.server_request_body_size_histogram = made.server_response_body_size_histogram = None
+    return made
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-from collections.abc import Awaitable, Callable, MutableMapping
+import os
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from opentelemetry import context, metrics, trace
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.exposition import choose_encoder
 
 from printobs.core.conventions import AuthenticationFailure
@@ -57,15 +58,37 @@ def _reason(error: jwt.PyJWTError) -> AuthenticationFailure:
     return next((reason for kind, reason in _REASONS if isinstance(error, kind)), AuthenticationFailure.OTHER)
 
 
+class _Family:
+    """A registry of one family, as an encoder takes it."""
+
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._family
+
+
 class _Metrics:
     """One reader with a registry of its own, so that nothing else of the process is exposed."""
 
     def __init__(self, provider: MeterProvider) -> None:
         self._registry = CollectorRegistry()
-        self._lock = threading.Lock()
+        self._make_thread()
         provider.add_metric_reader(PrometheusMetricReader(registry=self._registry))
 
-    def render(self, accept: str) -> tuple[bytes, str]:
+    async def rendered(self, accept: str) -> tuple[list[bytes], str]:
+        """The metrics as ``accept`` asks for them, and their content type."""
+        if self._process != os.getpid():  # forked: the thread is the parent's
+            self._make_thread()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._render, accept)
+
+    def _make_thread(self) -> None:
+        # Collecting takes milliseconds: not on the event loop. One at a time, and always in the same thread: what it
+        # takes for a moment, megabytes where there are many series, stays in its thread's part of the heap.
+        self._process = os.getpid()
+        self._thread = ThreadPoolExecutor(1, "printobs-metrics")
+
+    def _render(self, accept: str) -> tuple[list[bytes], str]:
         try:
             encode, content_type = choose_encoder(accept)
         except Exception:  # it takes the header's parameters for numbers
@@ -73,8 +96,9 @@ class _Metrics:
         # A span that is current would become the exemplar of every observed point.
         token = context.attach(trace.set_span_in_context(trace.INVALID_SPAN))
         try:
-            with self._lock:
-                return encode(self._registry), content_type
+            # One family after the other: the text of all is as large as all their samples are.
+            parts = [encode(_Family(each)).removesuffix(b"# EOF\n") for each in self._registry.collect()]
+            return [*parts, *([b"# EOF\n"] if "openmetrics" in content_type else [])], content_type
         finally:
             context.detach(token)
 
@@ -138,8 +162,7 @@ def metrics_app(
             detail = f"send a token as 'Authorization: Bearer …': {fix}"
             await _refuse(request, send, refused.status, "authorization", detail, (b"www-authenticate", challenge))
             return
-        # Collecting takes milliseconds: not on the event loop.
-        body, content_type = await asyncio.to_thread(kept.render, headers.get(b"accept", b"").decode("latin-1"))
+        body, content_type = await kept.rendered(headers.get(b"accept", b"").decode("latin-1"))
         await _respond(request, send, 200, body, [(b"content-type", content_type.encode())])
 
     return app
@@ -176,10 +199,12 @@ async def _refuse(request: Message, send: Send, status: int, field: str, detail:
     title = HTTPStatus(status).phrase
     problem = {"type": "about:blank", "title": title, "status": status, "detail": detail, "field": field}
     content_type = (b"content-type", b"application/problem+json")
-    await _respond(request, send, status, json.dumps(problem).encode(), [header, content_type])
+    await _respond(request, send, status, [json.dumps(problem).encode()], [header, content_type])
 
 
-async def _respond(request: Message, send: Send, status: int, body: bytes, headers: list[Header]) -> None:
-    length = (b"content-length", str(len(body)).encode())
+async def _respond(request: Message, send: Send, status: int, parts: list[bytes], headers: list[Header]) -> None:
+    length = (b"content-length", str(sum(map(len, parts))).encode())
     await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-    await send({"type": "http.response.body", "body": b"" if request["method"] == "HEAD" else body})
+    for part in parts if request["method"] != "HEAD" else ():
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
