@@ -49,10 +49,74 @@ _QUERIES = {
     'sum(rate({0}{{correlation_state="pending"}}[15m]))',
     "correlation.lookups": 'sum(rate({0}{{correlation_lookup_result="hit"}}[5m])) / sum(rate({0}[5m]))',
     "job.outcomes": 'sum by (branch_name, error_type) (increase({}{{printer_job_outcome=~"failed|unknown"}}[1h]))',
+    "http.server.request.duration": 'sum by (http_route) (rate({0}_count{{http_response_status_code=~"5.."}}[5m])) / '
+    "sum by (http_route) (rate({0}_count[5m]))",
     "otel.sdk.exporter.span.exported": 'sum by (error_type) (increase({}{{error_type!=""}}[1h]))',
     "otel.sdk.exporter.metric_data_point.exported": 'sum by (error_type) (increase({}{{error_type!=""}}[1h]))',
     "otel.sdk.exporter.log.exported": 'sum by (error_type) (increase({}{{error_type!=""}}[1h]))',
 }
+
+_SDK_PROCESSOR = ("otel.component.type", "otel.component.name")
+
+# What other libraries emit where `printobs.configure()` has set them up, by their conventions.
+OTHERS = (
+    Instrument(
+        "http.server.request.duration",
+        Kind.HISTOGRAM,
+        "s",
+        "How long an HTTP request took; what no route takes has none, an unknown method is `_OTHER`.",
+        ("http.request.method", "http.route", "http.response.status_code", "network.protocol.version", "url.scheme"),
+        (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10),
+    ),
+    Instrument(
+        "http.server.active_requests",
+        Kind.AMOUNTS,
+        "{request}",
+        "HTTP requests in hand.",
+        ("http.request.method", "url.scheme"),
+    ),
+    Instrument("process.cpu.time", Kind.TOTALS, "s", "CPU time of this process, `user` and `system`.", ("type",)),
+    Instrument(
+        "process.cpu.utilization", Kind.GAUGE, "1", "CPU time since the last look, by the time that passed.", ()
+    ),
+    Instrument("process.memory.usage", Kind.AMOUNTS, "By", "Memory that is resident.", ()),
+    Instrument("process.memory.virtual", Kind.AMOUNTS, "By", "Memory that is addressed.", ()),
+    Instrument("process.disk.io", Kind.TOTALS, "By", "Bytes read and written.", ("direction",)),
+    Instrument("process.thread.count", Kind.AMOUNTS, "{thread}", "Threads.", ()),
+    Instrument("process.open_file_descriptor.count", Kind.AMOUNTS, "{count}", "Files and sockets that are open.", ()),
+    Instrument("process.context_switches", Kind.TOTALS, "{count}", "Times that it gave the CPU away.", ("type",)),
+    Instrument(
+        "otel.sdk.processor.span.processed",
+        Kind.COUNTER,
+        "{span}",
+        "Spans given to export; error.type is `queue_full` for what a full queue has dropped.",
+        (*_SDK_PROCESSOR, conventions.ERROR_TYPE),
+    ),
+    Instrument(
+        "otel.sdk.processor.span.queue.size", Kind.AMOUNTS, "{span}", "Spans that wait for export.", _SDK_PROCESSOR
+    ),
+    Instrument(
+        "otel.sdk.processor.log.processed",
+        Kind.COUNTER,
+        "{log_record}",
+        "Log records given to export; error.type is `queue_full` for what a full queue has dropped.",
+        (*_SDK_PROCESSOR, conventions.ERROR_TYPE),
+    ),
+    Instrument(
+        "otel.sdk.processor.log.queue.size",
+        Kind.AMOUNTS,
+        "{log_record}",
+        "Log records that wait for export.",
+        _SDK_PROCESSOR,
+    ),
+    Instrument(
+        "otel.sdk.processor.log.queue.capacity",
+        Kind.AMOUNTS,
+        "{log_record}",
+        "Log records that may wait for export.",
+        _SDK_PROCESSOR,
+    ),
+)
 
 _PRINTER = (conventions.BRANCH, conventions.PRINTER)
 _JOB = (conventions.ACCEPTED_JOB, *_PRINTER, conventions.JOB_KIND)
@@ -122,12 +186,18 @@ def _lines() -> Iterator[str]:
         yield _row(instrument)
     yield ""
     yield "In Prometheus a histogram has `_bucket`, `_sum` and `_count`, and an attribute `_` for each dot."
-    yield "HTTP requests have `http.server.*`, stable conventions, by opentelemetry-instrumentation-asgi. With"
-    yield "printobs[process], `configure()` brings `process.*`, by opentelemetry-instrumentation-system-metrics."
     yield ""
-    yield "`configure()` brings `otel.sdk.exporter.*`, and from the SDK itself `otel.sdk.processor.span.*` and"
-    yield "`otel.sdk.processor.log.*`: `processed` (`error.type` is `queue_full` for what a full queue has dropped),"
-    yield "`queue.size`, `queue.capacity`. Where `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is set, all is the SDK's:"
+    yield "`configure()` brings `otel.sdk.exporter.*`. By other libraries there are, by their conventions:"
+    yield "`http.server.*` of opentelemetry-instrumentation-asgi, without the sizes of bodies (not stable yet); with"
+    yield "printobs[process], `process.*` of opentelemetry-instrumentation-system-metrics; `otel.sdk.processor.*` of"
+    yield "the SDK itself. In a scrape, `target_info` has the resource."
+    yield ""
+    yield "| Name | In Prometheus | Kind | Unit | Attributes | |"
+    yield "|---|---|---|---|---|---|"
+    for instrument in OTHERS:
+        yield _row(instrument)
+    yield ""
+    yield "Where `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is set, all is the SDK's:"
     yield "`false` is none, `true` costs something for every span and counts what a collector refuses as exported."
     yield ""
     yield "## Questions"
@@ -136,14 +206,14 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "| Name | |"
     yield "|---|---|"
-    for instrument in conventions.INSTRUMENTS:
+    for instrument in (*conventions.INSTRUMENTS, *OTHERS):
         yield f"| `{instrument.name}` | `{query(instrument).replace('|', chr(92) + '|')}` |"
     yield ""
     yield "## Buckets"
     yield ""
     yield "| Histogram | Upper bounds |"
     yield "|---|---|"
-    for instrument in conventions.INSTRUMENTS:
+    for instrument in (*conventions.INSTRUMENTS, *OTHERS):
         if instrument.kind is Kind.HISTOGRAM:
             yield f"| `{instrument.name}` | {', '.join(f'{bound:g}' for bound in instrument.buckets)} |"
     yield ""
