@@ -133,7 +133,7 @@ class Caller:
         self._unread += data
 
 
-def _frame(opcode: int, data: bytes, end: bool = True) -> bytes:
+def frame(opcode: int, data: bytes, end: bool = True) -> bytes:
     """A client's frame, masked with zeros (RFC 6455, section 5.2)."""
     head = bytes((opcode | (0x80 if end else 0),))
     if len(data) < 126:
@@ -251,28 +251,28 @@ def _websocket(chance: random.Random) -> tuple[str, bytes, list[bytes], int]:
         kind = chance.randrange(7)
         if kind < 3 or hostile:
             text = {"type": word, "traceparent": word, "baggage": f"{word}={word},,;", word: word}
-            frames.append(_frame(1, json.dumps(text).encode()))
+            frames.append(frame(1, json.dumps(text).encode()))
             polite += not hostile
         elif kind == 3:
             hostile = True
-            frames.append(_frame(1, b"\xff" + word.encode()))
+            frames.append(frame(1, b"\xff" + word.encode()))
         elif kind == 4:
             hostile = True
-            frames.append(_frame(chance.choice((2, 3, 11, 0)), chance.randbytes(30)))
+            frames.append(frame(chance.choice((2, 3, 11, 0)), chance.randbytes(30)))
         elif kind == 5:
-            frames.append(_frame(9, word.encode()[:125]))
+            frames.append(frame(9, word.encode()[:125]))
         elif chance.random() < 0.05:
             hostile = True
-            frames.append(_frame(1, b"x" * 2 * MEGABYTE))
+            frames.append(frame(1, b"x" * 2 * MEGABYTE))
     if path == "/ws/agent" and chance.random() < 0.3:
         printers = tuple(wire.Printer(_word(chance)) for _ in range(3))
         hello = wire.Hello(word, "mitte", "1" * 32, 1, printers)
-        frames.insert(0, _frame(1, json.dumps(wire.dump(hello)).encode()))
+        frames.insert(0, frame(1, json.dumps(wire.dump(hello)).encode()))
     if not hostile and chance.random() < 0.7:
-        frames.append(_frame(8, struct.pack(">H", chance.randrange(3000, 5000)) + word.encode()))
+        frames.append(frame(8, struct.pack(">H", chance.randrange(3000, 5000)) + word.encode()))
         return path, headers, frames, polite
     code = chance.choice(_CODES) if chance.random() < 0.5 else chance.randrange(65_536)
-    frames.append(_frame(8, struct.pack(">H", code) + _garbage(chance)[:100]))
+    frames.append(frame(8, struct.pack(">H", code) + _garbage(chance)[:100]))
     return path, headers, frames, 0  # uvicorn drops what has come together with a frame that breaks the protocol
 
 
@@ -293,8 +293,8 @@ def polite(caller: Caller, chance: random.Random) -> None:
             authorization = b"Authorization: Bearer " + _GOOD["metrics"] + b"\r\n"
         caller.request(f"GET {path} HTTP/1.1\r\nHost: till\r\n".encode() + authorization)
     else:
-        text = _frame(1, b'{"type": "hello"}')
-        caller.websocket("/ws/client", authorization, [text, text, _frame(8, struct.pack(">H", 1000))], 2)
+        text = frame(1, b'{"type": "hello"}')
+        caller.websocket("/ws/client", authorization, [text, text, frame(8, struct.pack(">H", 1000))], 2)
 
 
 # -- what is left of it ----------------------------------------------------------------------------------------------
