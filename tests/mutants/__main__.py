@@ -36,7 +36,7 @@ def copy(name: str, base: Path) -> Path:
     """A copy of what the tests need."""
     tree = base / name
     tree.mkdir()
-    for part in ("src", "tests", "examples"):
+    for part in ("src", "tests", "examples", "benchmarks"):
         shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tree)
     return tree
