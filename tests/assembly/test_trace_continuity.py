@@ -29,7 +29,7 @@ from websockets.asyncio.server import ServerConnection, serve
 import printobs
 from printobs.integrations import websockets as integration
 from printobs.integrations.asgi import TelemetryMiddleware
-from printobs.integrations.correlation_spans import CorrelationSpanProcessor
+from printobs.integrations.every_span import EverySpan
 from tests.conftest import Sdk
 from tests.integrations import uvicorn_server
 
@@ -41,7 +41,7 @@ Handler = Callable[[Receive, Callable[[str], Awaitable[None]]], Awaitable[None]]
 
 @pytest.fixture
 def traced(sdk: Sdk) -> Iterator[Sdk]:
-    sdk.tracer_provider.add_span_processor(CorrelationSpanProcessor())
+    sdk.tracer_provider.add_span_processor(EverySpan())
     integration.instrument(sdk.telemetry)
     before = context.get_current()
     yield sdk

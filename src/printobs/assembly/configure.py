@@ -96,9 +96,9 @@ def _configured(suggested: Mapping[str, AttributeValue]) -> Handle:
         handle.made(**providers.make(suggested))
     with Guard("configuring correlation"):
         if handle.tracer_provider is not None:
-            from printobs.integrations.correlation_spans import CorrelationSpanProcessor
+            from printobs.integrations.every_span import EverySpan
 
-            handle.tracer_provider.add_span_processor(CorrelationSpanProcessor())
+            handle.tracer_provider.add_span_processor(EverySpan())
     with Guard("configuring process metrics"):
         if handle.meter_provider is not None:
             _measure_process(handle.meter_provider)

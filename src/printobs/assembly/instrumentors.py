@@ -60,9 +60,9 @@ class CorrelationInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             log_records.name_for_export()
             provider = kwargs.get("tracer_provider") or trace.get_tracer_provider()
             if hasattr(provider, "add_span_processor"):  # the SDK's
-                from printobs.integrations.correlation_spans import CorrelationSpanProcessor
+                from printobs.integrations.every_span import EverySpan
 
-                provider.add_span_processor(CorrelationSpanProcessor())
+                provider.add_span_processor(EverySpan())
 
     def _uninstrument(self, **_: Any) -> None:
         log_records.uninstrument()  # a span processor stays as long as its provider

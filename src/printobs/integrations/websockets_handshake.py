@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from asyncio import CancelledError
 from contextvars import ContextVar
 from types import TracebackType
@@ -109,7 +110,7 @@ class ClientHandshake:
                     if isinstance(error, InvalidStatus):
                         span.set_attribute(HTTP_STATUS, error.response.status_code)
             with _guard:
-                span.end()
+                clock.end(span)
 
 
 def requesting(protocol: Protocol, headers: Headers) -> None:
@@ -148,7 +149,7 @@ class ServerHandshake:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._started = clock.wall_ns()
+        self._started = time.time_ns()
 
     def __enter__(self) -> None:
         return None
@@ -184,7 +185,7 @@ class ServerHandshake:
         )
         if failure is not None:
             _fail(span, failure)
-        span.end()
+        clock.end(span)
         if failure is None:
             # For the handler, which runs in this task or thread: the ID and the link, but no span that outlives this.
             attach(with_handshake(span.get_span_context(), correlation.with_id(identifier)))

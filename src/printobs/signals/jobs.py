@@ -75,6 +75,7 @@ class Job:
         "_span",
         "_started",
         "_unready",
+        "_wall",
         "_window",
         "after_failure",
         "correlation_id",
@@ -135,6 +136,7 @@ class Job:
         self._parts: list[tuple[Stage, float, float, JobError | None]] = []
         self._started = clock.monotonic() if started is None else started
         self.deadline = self._started + timeout
+        self._wall = clock.Wall()
         self._span: Span = trace.INVALID_SPAN
         self.correlation_id = ""
         self._context = context.get_current()
@@ -165,7 +167,7 @@ class Job:
             self._context,
             kind=SpanKind.CLIENT,
             attributes=attributes,
-            start_time=clock.wall_ns(self._started),
+            start_time=self._wall.ns(self._started),
         )
         self._context = trace.set_span_in_context(self._span, self._context)
 
@@ -334,7 +336,7 @@ class Job:
         )
         if self.outcome not in _WELL:
             self._span.set_status(StatusCode.ERROR)
-        self._span.end(clock.wall_ns(ended))
+        self._span.end(self._wall.ns(ended))
 
     def _record_stage(
         self, stages: Histogram, stage: Stage, began: float, over: float, failure: JobError | None
@@ -348,12 +350,12 @@ class Job:
             self._context,
             kind=SpanKind.CLIENT if stage is Stage.CONNECT else SpanKind.INTERNAL,
             attributes={**printer.attributes, CORRELATION_ID: self.correlation_id},
-            start_time=clock.wall_ns(began),
+            start_time=self._wall.ns(began),
         )
         if failure is not None:
             span.set_attribute(ERROR_TYPE, failure.value)
             span.set_status(StatusCode.ERROR)
-        span.end(clock.wall_ns(over))
+        span.end(self._wall.ns(over))
 
 
 _STRENGTH: Final = (Evidence.SENT, Evidence.PROCESSED, Evidence.PROCESS_ID)  # the weakest first

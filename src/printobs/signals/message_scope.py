@@ -19,7 +19,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, Link, Span, SpanContext, SpanKind, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from printobs.core import telemetry
+from printobs.core import clock, telemetry
 from printobs.core.attributes import error_type
 from printobs.core.conventions import (
     CORRELATION_ID,
@@ -82,7 +82,7 @@ class Scope:
                 if failure is not None:
                     self.span.set_attribute(ERROR_TYPE, failure)
                     self.span.set_status(StatusCode.ERROR)
-                self.span.end()
+                clock.end(self.span)
         # Only what is identically ours is replaced: a token could restore what somebody else has ended since.
         if _owner() == self.owner and context.get_current() is self.context:
             context.attach(self.base)
@@ -265,6 +265,6 @@ def message(incoming: object) -> Iterator[Span]:
         raise
     finally:
         with _guard:
-            span.end()
+            clock.end(span)
         if token is not None:
             context.detach(token)

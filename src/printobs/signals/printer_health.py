@@ -6,7 +6,7 @@ import logging
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from opentelemetry.metrics import Observation
@@ -274,7 +274,7 @@ def _log(events: list[_Event]) -> None:
 
 
 def _wall(age: float) -> datetime:
-    return datetime.fromtimestamp(clock.wall_ns() / 1e9 - age, UTC)
+    return datetime.now(UTC) - timedelta(seconds=age)
 
 
 _shared: Final[weakref.WeakValueDictionary[frozenset[tuple[str, str]], PrinterHealth]] = weakref.WeakValueDictionary()
