@@ -8,6 +8,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from printobs.core import clock
 from printobs.integrations.every_span import EverySpan
+from printobs.signals.message_scope import Messages, message
 from tests.conftest import Sdk
 
 HOUR = 3_600 * 10**9
@@ -56,6 +57,19 @@ def test_a_span_never_ends_before_it_began(monkeypatch: pytest.MonkeyPatch, sdk:
         assert span.end_time is not None
         assert 0 <= span.end_time - span.start_time < HOUR / 2
     clock.end(trace.INVALID_SPAN)
+
+
+@pytest.mark.anyio
+async def test_a_message_in_hand_while_the_clock_is_set_back_took_no_negative_time(
+    monkeypatch: pytest.MonkeyPatch, sdk: Sdk
+) -> None:
+    handler = Messages(sdk.telemetry, every=True)
+    handler.taken("hello")
+    with message("hello too"):
+        set_by(monkeypatch, -HOUR)
+    handler.over()
+    assert len(sdk.spans()) == 2
+    assert [span for span in sdk.spans() if (span.end_time or 0) < (span.start_time or 0)] == []
 
 
 def test_nor_does_anybodys_who_lets_the_sdk_take_the_time(monkeypatch: pytest.MonkeyPatch) -> None:

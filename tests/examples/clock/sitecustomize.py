@@ -3,6 +3,7 @@
 What a process runs first where this folder is on its path. The monotonic clocks go on, as they do in life.
 """
 
+import datetime
 import os
 import time
 from pathlib import Path
@@ -17,3 +18,12 @@ def _off() -> int:
 
 time.time = lambda: _time() + _off()
 time.time_ns = lambda: _time_ns() + _off() * 10**9
+
+
+class _DateTime(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return cls.fromtimestamp(time.time(), tz)
+
+
+datetime.datetime = _DateTime
