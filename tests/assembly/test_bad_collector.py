@@ -22,7 +22,7 @@ from opentelemetry import trace
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 
-port, rounds = int(sys.argv[1]), int(sys.argv[2])
+port, rounds, fillers = map(int, sys.argv[1:4])
 logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
 logger, tracer = logging.getLogger("mine"), trace.get_tracer("mine")
 logger.addHandler(logging.NullHandler())
@@ -49,7 +49,7 @@ async def work():
                 outcomes.append(job.outcome)
                 await client.send("hello")
                 echoed += await client.recv() == "hello"
-                for _ in range(150):
+                for _ in range(fillers):
                     with tracer.start_as_current_span("filler", attributes={"text": "x" * 1000}):
                         logger.warning("table nine is ready: %s", "x" * 1000)
                 slowest = max(slowest, time.monotonic() - began)
@@ -58,16 +58,16 @@ async def work():
 asyncio.run(work())
 print(json.dumps({"outcomes": outcomes, "echoed": echoed, "slowest": slowest, "memory": memory(),
                   "ended": time.time()}), flush=True)
-if len(sys.argv) > 3:
-    handle.shutdown(float(sys.argv[3]))
+if len(sys.argv) > 4:
+    handle.shutdown(float(sys.argv[4]))
 """
-ROUNDS = 30
+ROUNDS, FILLERS = 30, 150
 AT_EXIT = 10.0  # what configure() takes at the end of a process that has not called shutdown()
 
 
 def run(endpoint: str, printer: VirtualPrinter, *arguments: str) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", APPLICATION, str(printer.port), str(ROUNDS), *arguments],
+        [sys.executable, "-W", "ignore", "-c", APPLICATION, *map(str, (printer.port, ROUNDS, FILLERS)), *arguments],
         env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_METRIC_EXPORT_INTERVAL": "200"},
         capture_output=True,
         text=True,
@@ -105,3 +105,20 @@ def test_receipts_and_messages_go_on_memory_is_bounded_and_the_process_ends(
 def test_a_process_that_does_not_shut_telemetry_down_ends_too(virtual_printer: VirtualPrinter) -> None:
     with bad_collector("hang") as endpoint:
         assert run(endpoint, virtual_printer)["ending"] < AT_EXIT + 5
+
+
+def test_a_slow_collector_gets_what_the_queue_holds_and_the_rest_is_counted(
+    well: dict[str, float], virtual_printer: VirtualPrinter
+) -> None:
+    with OtlpSink() as sink:
+        sink.delay(0.5)
+        found = run(sink.endpoint, virtual_printer, "20")
+    assert found["slowest"] < 5
+    assert found["memory"] < well["memory"] + 40
+    # Of each attribute set, the newest.
+    dropped = {p.name: int(p.value or 0) for p in sink.metrics if p.attributes.get("error.type") == "queue_full"}
+    assert dropped["otel.sdk.processor.log.processed"] > 0
+    # On a busy machine printobs may have to tell that the printer's quality has changed.
+    assert 0 <= len(sink.logs) + dropped["otel.sdk.processor.log.processed"] - ROUNDS * FILLERS <= 3
+    # A job has three spans; the connection has one to the printer, and one at each end.
+    assert len(sink.spans) + dropped["otel.sdk.processor.span.processed"] == ROUNDS * (FILLERS + 3) + 3
