@@ -84,7 +84,7 @@ def run(code: str, **environment: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        env={**environment, "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
+        env={**{name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}, **environment},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -31,7 +31,7 @@ def run(code: str = CODE, **environment: str) -> tuple[str, str]:
         capture_output=True,
         text=True,
         check=False,
-        env={**environment, "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
+        env={**{name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}, **environment},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip(), done.stderr
