@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import time
 from time import perf_counter
@@ -44,4 +46,6 @@ def wait_acknowledged(device: object, deadline: float) -> JobError | None:
 
 def unacknowledged(device: socket.socket) -> int:
     """Bytes that were sent and are not acknowledged; 0 where nobody can tell. Raises OSError for a closed socket."""
-    return 0 if fcntl is None else int.from_bytes(fcntl.ioctl(device.fileno(), termios.TIOCOUTQ, bytes(4)), "little")
+    if (descriptor := device.fileno()) < 0:  # another thread has closed it; ioctl() would raise ValueError
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    return 0 if fcntl is None else int.from_bytes(fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)), "little")
