@@ -19,11 +19,15 @@ class Graphics:
 
     def __init__(self) -> None:
         self._nonvolatile: dict[bytes, Bitmap] = {}
-        self.power_off()
+        self.reset()
 
-    def power_off(self) -> None:
+    def reset(self) -> None:
         """Only the non-volatile images are kept."""
         self._volatile: dict[bytes, Bitmap] = {}
+        self.clear()
+
+    def clear(self) -> None:
+        """Drop what waits to be printed."""
         self._print_buffer: Bitmap | None = None
 
     def _store(self, memory: dict[bytes, Bitmap], key: bytes, bitmap: Bitmap) -> None:
@@ -74,12 +78,15 @@ class Graphics:
             case 2 | 50:
                 printed, self._print_buffer = self._print_buffer, None
                 return printed
-            case 112 | 113 if len(rest) >= 8:
-                self._print_buffer = _stored(rest, by_columns=function == 113)
-            case 67 | 68 | 83 | 84 if len(rest) >= 8:
+            case 112 | 113:
+                bitmap = _image(rest, 8, by_columns=function == 113)
+                if bitmap is not None:
+                    self._print_buffer = bitmap.scaled(_TWICE.get(rest[1], 1), _TWICE.get(rest[2], 1))
+            case 67 | 68 | 83 | 84:
                 memory = self._nonvolatile if function in (67, 68) else self._volatile
-                bitmap = _defined(rest, by_columns=function in (68, 84))
-                self._store(memory, rest[1:3], bitmap)
+                bitmap = _image(rest, 9, by_columns=function in (68, 84))
+                if bitmap is not None:
+                    self._store(memory, rest[1:3], bitmap)
             case 69 | 85 if len(rest) >= 4:
                 memory = self._nonvolatile if function == 69 else self._volatile
                 found = memory.get(rest[:2])
@@ -98,12 +105,14 @@ def _scaled(bitmap: Bitmap | None, mode: int) -> Bitmap | None:
     return bitmap and bitmap.scaled(1 + (mode & 1), 1 + (mode >> 1 & 1))
 
 
-def _stored(rest: bytes, *, by_columns: bool) -> Bitmap:
-    """Functions 112, 113: a bx by c xL xH yL yH d…"""
-    image = (columns if by_columns else raster)(_word(rest, 4), _word(rest, 6), rest[8:])
-    return image.scaled(_TWICE.get(rest[1], 1), _TWICE.get(rest[2], 1))
+def _image(rest: bytes, start: int, *, by_columns: bool) -> Bitmap | None:
+    """What to store; None where the data that begin at `start` are fewer than its size says.
 
-
-def _defined(rest: bytes, *, by_columns: bool) -> Bitmap:
-    """Functions 67, 68, 83, 84: a kc1 kc2 b xL xH yL yH [c d…]; of several colours the first."""
-    return (columns if by_columns else raster)(_word(rest, 4), _word(rest, 6), rest[9:])
+    Functions 112, 113: a bx by c xL xH yL yH d…; 67, 68, 83, 84: a kc1 kc2 b xL xH yL yH [c d…]…, of several colours
+    the first.
+    """
+    width, height = _word(rest, 4), _word(rest, 6)
+    size = width * ((height + 7) // 8) if by_columns else (width + 7) // 8 * height
+    if len(rest) < start + size:
+        return None
+    return (columns if by_columns else raster)(width, height, rest[start:])

@@ -133,12 +133,9 @@ def _counter(data: bytes | bytearray) -> int:
     return {0x30: 5, 0x31: 9, 0x32: 5}.get(data[2], 3)
 
 
-@_needs(4)
+@_needs(15)
 def _windows_bitmap(data: bytes | bytearray) -> int:
-    header = 8 if data[3] == 0x53 else 9
-    if len(data) < header + 6:
-        return header + 6
-    return header + max(6, int.from_bytes(data[header + 2 : header + 6], "little"))
+    return 9 + max(6, int.from_bytes(data[11:15], "little"))
 
 
 @_needs(3)

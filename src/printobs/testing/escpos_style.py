@@ -38,7 +38,7 @@ class Settings:
 
     def __init__(self, columns: int, dots: int) -> None:
         self._dots = dots
-        self._font_dots = {"a": dots // columns, "b": dots // columns * 3 // 4}
+        self._font_dots = {"a": dots // columns, "b": max(1, dots // columns * 3 // 4)}
         self._bold = self._double_strike = False
         self._underline = self._invert = self._upside_down = False
         self._across = self._down = 1
@@ -50,7 +50,7 @@ class Settings:
         self.code_page = 0
         self.country = 0
         self.spacing = LINE_DOTS
-        self.tabs: tuple[int, ...] = tuple(range(8, 256, 8))
+        self.tabs: tuple[int, ...] = tuple(column * self._font_dots["a"] for column in range(8, 256, 8))
         self.user_characters = False
         self.selected = True
         self._restyle()
@@ -132,8 +132,8 @@ class Settings:
         self._restyle()
 
     def set_tabs(self, params: bytes) -> None:
-        """ESC D n1…nk NUL: columns."""
-        self.tabs = tuple(params.rstrip(b"\x00"))
+        """ESC D n1…nk NUL: columns, as wide as a character is now."""
+        self.tabs = tuple(column * self.cell for column in params.rstrip(b"\x00"))
 
     def set_user_characters(self, params: bytes) -> None:
         """ESC % n."""

@@ -62,8 +62,9 @@ class Symbols:
         if kind not in _SYMBOLS:
             return None
         if function == _STORE_FUNCTION:
-            self._stored[kind] = data[3:]
-        elif function == _SIZE_FUNCTION:
+            # GS1 DataBar: m n d…, where n says which.
+            self._stored[kind] = data[4 if kind == 51 else 3 :]
+        elif function == _SIZE_FUNCTION and 1 <= value <= 16:
             self._sizes[kind] = value
         elif function == _CORRECTION_FUNCTION and kind == 49:
             self._correction = _CORRECTIONS[value & 3]

@@ -5,6 +5,7 @@ calls for an empty line (images, barcodes), a line begun is printed first, as mo
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from printobs.testing.escpos_codepages import characters, international
 from printobs.testing.escpos_graphics import Graphics
@@ -13,7 +14,7 @@ from printobs.testing.escpos_stream import Command
 from printobs.testing.escpos_style import Settings
 from printobs.testing.escpos_symbols import Symbols
 from printobs.testing.paper import Element, Feed, Image, Line, Span, Style
-from printobs.testing.paper_bitmap import Bitmap
+from printobs.testing.paper_bitmap import Bitmap, raster
 from printobs.testing.paper_steps import Cut, Kick, Print, Step, height
 
 _DOWNLOADED = 0xE000
@@ -32,8 +33,9 @@ class Typesetter:
         self.reset()
 
     def reset(self) -> None:
-        """What ESC @ does: an empty line, standard mode, all settings as at power-on."""
+        """What ESC @ and a loss of power do: all is as at power-on but the images in non-volatile memory."""
         self._settings = Settings(self._columns, self._dots)
+        self._graphics.reset()
         self._symbols = Symbols()
         self._page: Page | None = None
         self._downloaded: set[int] = set()
@@ -43,12 +45,8 @@ class Typesetter:
         """Drop the line and the page being composed; settings stay."""
         if self._page is not None:
             self._page.clear()
+        self._graphics.clear()
         self._empty_line()
-
-    def power_off(self) -> None:
-        """Everything but the images in non-volatile memory is forgotten."""
-        self.reset()
-        self._graphics.power_off()
 
     def execute(self, command: Command) -> list[Step]:
         """What this command makes the mechanism do."""
@@ -76,6 +74,7 @@ class Typesetter:
         self._runs: list[tuple[Style, list[str]]] = []
         self._bitmaps: list[Bitmap] = []
         self._x = 0
+        self._end = 0  # of the last character
 
     def _character(self, byte: int) -> None:
         settings = self._settings
@@ -87,55 +86,56 @@ class Typesetter:
             character = characters(settings.code_page)[byte]
         if self._x + settings.cell > settings.width and self._x:
             self._end_line()
-        self._append(character)
+        blanks = (self._x - self._end) // settings.cell
+        if blanks > 0:
+            self._append(" " * blanks, replace(settings.style, underline=False, invert=False))
+        self._append(character, settings.style)
         self._x += settings.cell
+        self._end = self._x
 
-    def _append(self, text: str) -> None:
-        style = self._settings.style
+    def _append(self, text: str, style: Style) -> None:
         if not self._runs or self._runs[-1][0] != style:
             self._runs.append((style, []))
         self._runs[-1][1].append(text)
 
     def _move_to(self, x: int) -> None:
-        """Move right, over blank paper. Moving left, over what is printed there, leaves the order of the text."""
-        x = max(0, min(x, self._settings.width))
-        blanks = (x - self._x) // self._settings.cell
-        if blanks > 0:
-            self._append(" " * blanks)
-        self._x = x
+        """ESC $ and ESC \\: moving left, over what is printed there, leaves the order of the text."""
+        if 0 <= x <= self._settings.width:
+            self._x = x
 
-    def _end_line(self, *, feed: bool = True) -> None:
+    def _end_line(self, *, feed: bool = True) -> int:
+        """Print the line; the dots that the paper moves by."""
         settings = self._settings
-        spacing = settings.spacing if feed else 0
+        spacing, dots = settings.spacing if feed else 0, 0
         if self._bitmaps:
             image = _side_by_side(self._bitmaps)
-            self._emit(Image(image.cropped(self._dots), settings.align))
+            dots = self._emit(Image(image.cropped(self._dots), settings.align))
             if not self._runs:
                 if spacing > image.height:
-                    self._emit(Feed(spacing - image.height))
+                    dots += self._emit(Feed(spacing - image.height))
                 self._empty_line()
-                return
+                return dots
         spans = tuple(Span("".join(texts), style) for style, texts in self._runs)
-        self._emit(Line(spans, settings.align), spacing)
+        dots += self._emit(Line(spans, settings.align), spacing)
         self._empty_line()
+        return dots
 
     def _flush(self) -> None:
         if self._runs or self._bitmaps:
             self._end_line()
 
-    def _emit(self, element: Element, line_dots: int = 0) -> None:
+    def _emit(self, element: Element, line_dots: int = 0) -> int:
         dots = height(element, line_dots)
         if self._page is not None:
             self._page.place(element, dots, self._x if isinstance(element, Line) else 0)
         else:
             self._steps.append(Print(element, dots))
+        return dots
 
     def _feed(self, dots: int) -> None:
         """ESC J and ESC d: print the line, feed that far from its top."""
         if self._runs or self._bitmaps:
-            before = sum(step.dots for step in self._steps if isinstance(step, Print))
-            self._end_line(feed=False)
-            dots -= sum(step.dots for step in self._steps if isinstance(step, Print)) - before
+            dots -= self._end_line(feed=False)
         if dots > 0:
             self._emit(Feed(dots))
 
@@ -147,11 +147,12 @@ class Typesetter:
     # Commands
 
     def _tab(self, params: bytes) -> None:
-        cell = self._settings.cell
-        column = self._x // cell
-        stop = next((stop for stop in self._settings.tabs if stop > column), None)
+        settings = self._settings
+        if self._x >= settings.width:
+            self._end_line()
+        stop = next((stop for stop in settings.tabs if stop > self._x), None)
         if stop is not None:
-            self._move_to(stop * cell)
+            self._x = min(stop, settings.width)
 
     def _cut(self, params: bytes) -> None:
         self._flush()
@@ -166,6 +167,9 @@ class Typesetter:
     def _bit_image(self, params: bytes) -> None:
         bitmap = self._graphics.bit_image(params)
         if bitmap is not None and self._x < self._dots:
+            gap = self._x - sum(each.width for each in self._bitmaps)
+            if gap > 0:
+                self._bitmaps.append(raster(gap, 1, b""))
             self._bitmaps.append(bitmap)
             self._x += bitmap.width
 
@@ -218,11 +222,13 @@ class Typesetter:
 
     def _vertical(self, params: bytes, *, relative: bool) -> None:
         if self._page is not None:
+            x, y = self._x, self._page.y
             self._flush()
             distance = int.from_bytes(params, "little", signed=relative)
-            self._page.move(distance + (self._page.y if relative else 0))
+            self._page.move(distance + (y if relative else 0))
+            self._x = x
 
-    def _table(self) -> dict[str, Callable[[bytes], None]]:
+    def _table(self) -> dict[str, Callable[[bytes], object]]:
         graphics = self._graphics
 
         def setting(name: str) -> Callable[[bytes], None]:

@@ -25,10 +25,6 @@ class Bitmap:
         last = min(last, self.height)
         return Bitmap(self.width, last - first, self.data[first * self.stride : last * self.stride])
 
-    def below(self, other: "Bitmap") -> "Bitmap":
-        """This bitmap directly below another of the same width."""
-        return Bitmap(self.width, self.height + other.height, other.data + self.data)
-
     def beside(self, other: "Bitmap") -> "Bitmap":
         """This bitmap with another to its right, tops level; what the lower one lacks is white."""
         width, height = self.width + other.width, max(self.height, other.height)

@@ -200,7 +200,7 @@ class Mechanism:
         """Lose the buffers, the settings and the line that is being composed; the paper ends where it is."""
         self.powered = False
         self._forget()
-        self._typesetter.power_off()
+        self._typesetter.reset()
         self.roll.tear()
 
     def power_on(self) -> None:
