@@ -57,6 +57,7 @@ def test_what_breaks_the_rules_and_is_gone_at_once_is_no_error(till: Service) ->
         assert speak(till, b"", broken, CLOSE).startswith(b"HTTP/1.1 101 ")
 
 
+@pytest.mark.timeout(240)
 def test_hostile_callers_leave_nothing_behind() -> None:
     wrong, grown, tally = run(CALLS)
     assert wrong == []
