@@ -65,7 +65,14 @@ OTHERS = (
         Kind.HISTOGRAM,
         "s",
         "How long an HTTP request took; what no route takes has none, an unknown method is `_OTHER`.",
-        ("http.request.method", "http.route", "http.response.status_code", "network.protocol.version", "url.scheme"),
+        (
+            "http.request.method",
+            "http.route",
+            "http.response.status_code",
+            "network.protocol.version",
+            "url.scheme",
+            conventions.ERROR_TYPE,
+        ),
         (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10),
     ),
     Instrument(
