@@ -35,6 +35,7 @@ from urllib.parse import urlsplit
 
 from websockets.sync.client import connect
 
+from examples.demo.processes import inherited
 from examples.service import tokens
 from printobs.testing import VirtualPrinter
 
@@ -78,10 +79,9 @@ def _run_unsafely(module: str) -> None:
 @contextmanager
 def _process(arguments: list[str], **environment: str) -> Iterator[tuple[subprocess.Popen[str], Any]]:
     """A process, and the first line that it says, as JSON."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     process = subprocess.Popen(
         [sys.executable, *arguments],
-        env={**inherited, **environment},
+        env={**inherited(), **environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -1,12 +1,12 @@
 """The names that other people type, and the floors they stand on."""
 
 import ast
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import printobs
+from examples.demo.processes import inherited
 
 SOURCE = Path(printobs.__file__).parent
 FLOORS = {"core": 0, "signals": 1, "integrations": 2, "assembly": 3, "testing": 3}
@@ -84,7 +84,7 @@ def run(code: str, **environment: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        env={**{name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}, **environment},
+        env={**inherited(), **environment},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

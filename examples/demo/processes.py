@@ -33,7 +33,7 @@ class Process:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 cwd=ROOT,
-                env={**_inherited(), **environment},
+                env={**inherited(), **environment},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -92,6 +92,6 @@ class Process:
             self._process.wait()
 
 
-def _inherited() -> Mapping[str, str]:
-    # What the shell has set for other programs must not send this one's telemetry elsewhere.
+def inherited() -> Mapping[str, str]:
+    """This process's environment, but what the shell has set for the telemetry of other programs."""
     return {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}

@@ -1,12 +1,12 @@
 """configure() in processes of its own, since OpenTelemetry takes providers once: what each environment gives."""
 
-import os
 import subprocess
 import sys
 import time
 
 import pytest
 
+from examples.demo.processes import inherited
 from printobs.testing import OtlpSink
 
 CODE = """
@@ -31,7 +31,7 @@ def run(code: str = CODE, **environment: str) -> tuple[str, str]:
         capture_output=True,
         text=True,
         check=False,
-        env={**{name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}, **environment},
+        env={**inherited(), **environment},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip(), done.stderr

@@ -21,6 +21,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from examples.demo.processes import inherited
+
 ROOT: Final = Path(__file__).parents[2]
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2): no process outlives the nursery, however that ends
 _MODULES: Final = ("examples.service", "examples.agent")
@@ -85,12 +87,11 @@ class Nursery:
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.ledger.nursery", str(theirs.fileno())],
                 cwd=ROOT,
-                env=inherited,
+                env=inherited(),
                 pass_fds=[theirs.fileno()],
             )
         self._lock = threading.Lock()
