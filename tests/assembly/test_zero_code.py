@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from printobs.signals.event_loop import INTERVAL
 from printobs.testing import OtlpSink, VirtualPrinter
 from printobs.testing.otlp_decode import Span
 
@@ -198,6 +199,7 @@ def test_a_web_application(
         done = subprocess.run([sys.executable, "-c", ask, str(port)], capture_output=True, text=True, check=True)
         assert done.stdout == "printed\n"
         assert scripts.run(ASYNC_CLIENT, port) == "echoed\n"
+        time.sleep(1.5 * INTERVAL)  # All of the above can be over before the event loop's lag was taken once.
     server, work = only(otlp_sink, "GET /shop/{shop}/print/{id}"), only(otlp_sink, "work")
     job = only(otlp_sink, "print job")
     assert (work.parent_id, job.parent_id) == (server.span_id, work.span_id)
