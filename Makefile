@@ -35,8 +35,9 @@ lint: $(VENV)/.dev ## ruff and mypy
 mutants: $(VENV)/.dev ## break each promise on purpose; its tests must turn red
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
-soak: $(VENV)/.dev ## ten thousand jobs, and a thousand runs of service and agents, under faults, against the paper
+soak: $(VENV)/.dev ## ten thousand jobs, and a thousand runs of service and agents, under faults, against the paper; hostile callers
 	@$(BIN)/python -m tests.soak.jobs
+	@$(BIN)/python -m tests.soak.hostile
 	@$(BIN)/python -m tests.ledger --least 5 $(ARGS)
 
 bench: $(VENV)/.dev ## the hot path beside its peers, in one run

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import ctypes
 import signal
 import sys
-from contextlib import suppress
-from typing import Final
 
 import printobs
 from examples import logs
 from examples.environment import stop
+from examples.service import memory
 from examples.service.app import build
 from examples.service.database import Database
 from examples.service.schema import Unusable
 from examples.service.server import server
 from examples.service.settings import Settings
 
-_M_MMAP_THRESHOLD: Final = -3  # malloc.h of glibc
-
-
-def _give_back() -> None:
-    """Have what is large from the system, and give it back (mallopt(3)).
-
-    By glibc's default that ends with the first megabyte that is freed: the next ones break the heap into pieces.
-    """
-    if sys.platform == "linux":
-        with suppress(AttributeError):  # another C library
-            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 128 * 1024)
-
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     settings = Settings.from_environment()
-    _give_back()
+    memory.give_back()
     logs.to_standard_error()
     try:
         database = Database(settings)

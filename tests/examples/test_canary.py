@@ -97,6 +97,7 @@ def test_what_is_said_to_the_service_is_said_to_nobody_else(
             _, job, _ = till.ask("POST", JOBS, {"printer": "kitchen", **body}, bearer=bearer)
             status, _, _ = till.ask("GET", f"{JOBS}/{job['id']}", bearer=bearer)
             assert status == 200
+        paper.wait_for_receipts(2, 30.0)
         # Too late for its receipt: what goes wrong while it is rendered says nothing either.
         broken = {"elements": [{"type": "barcode", "kind": "EAN13", "data": say("barcode that is none")}]}
         answers.append(repr(till.ask("POST", JOBS, {"printer": "kitchen", "receipt": broken})))

@@ -30,6 +30,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.deployment import resident
 from examples.jobs import wire
+from examples.service.memory import INTERVAL
 from tests.examples.processes import Service, service, token
 
 JOBS: Final = "/api/v1/printing/jobs"
@@ -367,6 +368,7 @@ def run(calls: int, seed: int = 0) -> tuple[list[str], float, Tally]:
         with service(SERVICE_RATE_REQUESTS="0", SERVICE_RATE_HANDSHAKES="0", SERVICE_RATE_MESSAGES="0") as till:
             play(till, call, calls, seed, tally)
             wrong = list(judge(till, tally))
+            time.sleep(1.5 * INTERVAL)
             left[call] = resident(till.process.process)
         wrong += [f"forged: {line!r}" for line in forged(till.process.errors)[:5]]
         wrong += [f"an exception: {line!r}" for line in excepted(till.process.errors)[:5]]

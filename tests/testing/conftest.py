@@ -16,6 +16,6 @@ def paper(virtual_printer: VirtualPrinter) -> Callable[[bytes], Receipt]:
         before = len(virtual_printer.receipts)
         with socket.create_connection((virtual_printer.host, virtual_printer.port), timeout=2) as connection:
             connection.sendall(data + b"\x1dV\x00")
-            return virtual_printer.wait_for_receipts(before + 1)[before]
+            return virtual_printer.wait_for_receipts(before + 1, 30.0)[before]
 
     return paper
