@@ -1,1 +1,1 @@
-"""What printobs costs, beside named peers, in one run."""
+"""What printobs costs, beside what one would use instead, in the same run: ``make bench``; see docs/performance.md."""

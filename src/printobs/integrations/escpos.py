@@ -74,20 +74,22 @@ def uninstrument() -> None:
 
 def attach(target: Escpos) -> Printer:
     """The printer of ``target``, whose classes are watched from now on, `instrument` or not."""
-    for cls in type(target).__mro__:
-        if issubclass(cls, Escpos):
-            _patch(cls)
+    _patch_all(type(target))
     return _know(target)
 
 
 def _know(target: Any) -> Printer:
+    printer = printers.known.get(id(target))
+    if printer is not None:
+        return printer
     printer = printers.know(target, _name(target), _device)
     printer.close = _close
     printer.limit = limit
     printer.visit = visit
     # What is rendered into memory is replayed elsewhere.
     printer.silent = any(cls.__name__ == "Dummy" for cls in type(target).__mro__)
-    if not printer.silent:
+    opens = inspect.unwrap(type(target).open) is not inspect.unwrap(Escpos.open)
+    if opens and not printer.silent:
         printer.reach = _reach
     return printer
 
@@ -97,8 +99,6 @@ def _device(target: Any) -> object:
 
 
 def _reach(target: Any) -> Channel | None:
-    if inspect.unwrap(type(target).open) is inspect.unwrap(Escpos.open):
-        return None  # it has nothing to open
     printer = printers.known.get(id(target))
     if printer is not None and printer.refused and target._device is None:
         target._device = False  # after a failed attempt the driver would not try again
@@ -151,14 +151,20 @@ def _subclasses(cls: type) -> Iterator[type]:
         yield from _subclasses(subclass)
 
 
+def _patch_all(cls: type) -> None:
+    for each in cls.__mro__:
+        if Escpos in each.__mro__:
+            _patch(each)
+
+
 def _patch(cls: type) -> None:
+    own = vars(cls)
     for name, watched in _WATCHED.items():
-        theirs = vars(cls).get(name)
-        if (
-            inspect.isfunction(theirs)
-            and not hasattr(theirs, _MARK)
-            and not getattr(theirs, "__isabstractmethod__", False)
-        ):
+        theirs = own.get(name)
+        # The mark first: this is asked anew for each job, and mostly answered by it.
+        if theirs is None or hasattr(theirs, _MARK):
+            continue
+        if inspect.isfunction(theirs) and not getattr(theirs, "__isabstractmethod__", False):
             _set(cls, name, watched(theirs))
 
 
@@ -181,9 +187,7 @@ def _watched_init(original: Function) -> Function:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         with _guard:
             if _instrumented is not None:
-                for cls in type(self).__mro__:
-                    if issubclass(cls, Escpos):
-                        _patch(cls)
+                _patch_all(type(self))
         original(self, *args, **kwargs)
 
     return __init__

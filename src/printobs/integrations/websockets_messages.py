@@ -9,6 +9,7 @@ from websockets.sync.messages import Assembler as SyncAssemblerBase
 
 from printobs.integrations import websockets_endpoints as endpoints
 from printobs.signals.message_scope import Messages
+from printobs.signals.propagation import may_carry
 
 
 def _messages() -> Messages | None:
@@ -31,7 +32,8 @@ class AsyncioAssembler(AsyncioAssemblerBase):
         if messages.busy is not None:
             messages.over()
         message = await super().get(decode)
-        messages.taken(message)
+        if may_carry(message):
+            messages.taken(message)
         return message
 
     def close(self) -> None:
@@ -56,7 +58,8 @@ class SyncAssembler(SyncAssemblerBase):
         if messages.busy is not None:
             messages.over()
         message = super().get(timeout, decode)
-        messages.taken(message)
+        if may_carry(message):
+            messages.taken(message)
         return message
 
     def close(self) -> None:

@@ -74,15 +74,22 @@ class Quality:
     def score(self) -> float | None:
         """From 0 to 100, to one decimal; ``None`` where nothing was observed."""
         oldest = int(self._now() / _STEP) - _STEPS
-        counts = [each for each in self._counts if each.step > oldest]
-        if not counts:
+        total = _Counts(oldest)
+        for each in self._counts:
+            if each.step > oldest:
+                total.step = each.step
+                total.succeeded += each.succeeded
+                total.failed += each.failed
+                total.answered += each.answered
+                total.unanswered += each.unanswered
+                total.slowness += each.slowness
+                total.lost += each.lost
+        if total.step == oldest:
             return None
-        answered = sum(each.answered for each in counts)
-        success = _share(sum(each.succeeded for each in counts), sum(each.failed for each in counts))
-        answers = _share(answered, sum(each.unanswered for each in counts))
-        slowness = sum(each.slowness for each in counts) / answered if answered else 0.0
-        lost = sum(each.lost for each in counts)
-        return round(100.0 * success * answers * (1.0 - _SLOWNESS * slowness) * stability(lost), 1)
+        success = _share(total.succeeded, total.failed)
+        answers = _share(total.answered, total.unanswered)
+        slowness = total.slowness / total.answered if total.answered else 0.0
+        return round(100.0 * success * answers * (1.0 - _SLOWNESS * slowness) * stability(total.lost), 1)
 
     @property
     def _current(self) -> _Counts:

@@ -1,0 +1,27 @@
+"""What the rows share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks.providers import Providers
+from benchmarks.rows import Rows
+from printobs.core import telemetry
+
+
+@pytest.fixture
+def rows(benchmark: BenchmarkFixture) -> Rows:
+    return Rows(benchmark)
+
+
+@pytest.fixture
+def providers() -> Iterator[Providers]:
+    """What printobs and its peers both record with."""
+    made = Providers()
+    telemetry.bind(telemetry.telemetry(made.traces, made.metrics))
+    yield made
+    telemetry.bind(None)
+    made.shutdown()

@@ -1,0 +1,153 @@
+"""One row of the budget: candidates that do the same work, timed side by side, and the ratios that must hold.
+
+All candidates of a row run in one process. Each round runs every one of them once, in a new random order, so that a
+machine that is busy meanwhile is as busy for all. A ratio is taken within each round; its median over the rounds is
+what gates. Where that is over its limit, all is measured once more, and the second look counts.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pytest_benchmark.fixture import BenchmarkFixture
+
+ROUNDS: Final = 31
+
+Round = Mapping[str, float]  # microseconds for an operation, by candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """``run`` does a batch and gives how many operations that were.
+
+    ``counts`` reads what it has emitted so far: each operation must emit ``each``, or it does not do what is timed.
+    """
+
+    run: Callable[[], int]
+    counts: Callable[[], float] | None = None
+    each: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A ratio of one round, and what its median may be at most; ``budget`` says which line of the design that is."""
+
+    name: str
+    ratio: Callable[[Round], float]
+    limit: float
+    budget: str = ""
+
+
+def over_bare(ours: str, bare: str, peer: str) -> Callable[[Round], float]:
+    """What ``ours`` takes longer than ``bare``, in times of ``peer`` (of what that takes longer, if it contains it)."""
+    return lambda took: (took[ours] - took[bare]) / took[peer]
+
+
+def beside(ours: str, peer: str) -> Callable[[Round], float]:
+    """``ours`` in times of ``peer``."""
+    return lambda took: took[ours] / took[peer]
+
+
+def both_over_bare(ours: str, bare: str, peer: str) -> Callable[[Round], float]:
+    """What ``ours`` takes longer than ``bare``, in times of what ``peer`` takes longer."""
+    return lambda took: (took[ours] - took[bare]) / (took[peer] - took[bare])
+
+
+class Rows:
+    """Measures a row with pytest-benchmark, whose JSON then has its figures, ratios and what was emitted."""
+
+    def __init__(self, benchmark: BenchmarkFixture) -> None:
+        self._benchmark = benchmark
+
+    def compare(
+        self, title: str, candidates: Mapping[str, Candidate], gates: Sequence[Gate], rounds: int = ROUNDS
+    ) -> None:
+        """Measure, and fail where a gate does not hold, or a candidate has not emitted what it is timed for."""
+        info = self._benchmark.extra_info
+        info.update(title=title, unit="µs", emitted={name: _emitted(each) for name, each in candidates.items()})
+        taken: list[Round] = []
+        self._benchmark.pedantic(
+            lambda: taken.append(_round(candidates)), rounds=rounds, iterations=1, warmup_rounds=1, setup=_collect
+        )
+        looks = [taken[1:]]  # the first is the warm-up
+        if _broken(gates, looks[0]):
+            looks.append([])
+            for _ in range(rounds):
+                _collect()
+                looks[1].append(_round(candidates))
+        info["looks"] = len(looks)
+        self.figures({name: [took[name] for took in looks[-1]] for name in candidates})
+        self.ratios(gates, looks[-1])
+
+    def figures(self, values: Mapping[str, Sequence[float]]) -> None:
+        """Keep each candidate's figures: lower quartile, median, upper quartile."""
+        self._benchmark.extra_info["figures"] = {name: quartiles(each) for name, each in values.items()}
+
+    def ratios(self, gates: Sequence[Gate], rounds: Sequence[Round]) -> None:
+        """Keep the ratio of each gate over these rounds, and fail where one does not hold."""
+        self._benchmark.extra_info["gates"] = [
+            {
+                "name": gate.name,
+                "ratio": quartiles([gate.ratio(took) for took in rounds]),
+                "limit": gate.limit,
+                "budget": gate.budget,
+            }
+            for gate in gates
+        ]
+        broken = _broken(gates, rounds)
+        assert not broken, "over its limit: " + "; ".join(broken)
+
+    def note(self, **facts: Any) -> None:
+        """Keep ``facts`` with the row."""
+        self._benchmark.extra_info.update(facts)
+
+
+def quartiles(values: Sequence[float]) -> list[float]:
+    """The lower quartile, the median and the upper quartile."""
+    if len(values) < 2:
+        return [values[0]] * 3
+    return statistics.quantiles(values, n=4, method="inclusive")
+
+
+def _broken(gates: Sequence[Gate], rounds: Sequence[Round]) -> list[str]:
+    found = []
+    for gate in gates:
+        ratio = statistics.median(gate.ratio(took) for took in rounds)
+        if ratio > gate.limit:
+            found.append(f"{gate.name}: {ratio:.2f} of {gate.limit:.2f}")
+    return found
+
+
+def _collect() -> None:
+    gc.collect()
+
+
+def _round(candidates: Mapping[str, Candidate]) -> Round:
+    took = {}
+    gc.disable()
+    try:
+        for name in random.sample(list(candidates), len(candidates)):
+            began = time.perf_counter()
+            operations = candidates[name].run()
+            took[name] = (time.perf_counter() - began) / operations * 1e6
+    finally:
+        gc.enable()
+    return took
+
+
+def _emitted(candidate: Candidate) -> float | None:
+    """What one operation emits."""
+    if candidate.counts is None:
+        candidate.run()
+        return None
+    before = candidate.counts()
+    operations = candidate.run()
+    each = (candidate.counts() - before) / operations
+    assert each == candidate.each, f"an operation emitted {each}, not {candidate.each}: this would time something else"
+    return each
