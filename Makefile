@@ -40,8 +40,8 @@ soak: $(VENV)/.dev ## ten thousand jobs, and a thousand runs of service and agen
 	@$(BIN)/python -m tests.soak.hostile
 	@$(BIN)/python -m tests.ledger --least 5 $(ARGS)
 
-bench: $(VENV)/.dev ## the hot path beside its peers, in one run
-	@$(BIN)/python -m benchmarks.hot_path $(ARGS)
+bench: $(VENV)/.dev ## what it costs, beside its peers, in one run; a ratio over its limit fails
+	@$(BIN)/python -m pytest benchmarks --timeout 900 --benchmark-json $(VENV)/benchmark.json --benchmark-columns median,iqr,rounds $(ARGS)
 
 clean: ## remove what was made
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache

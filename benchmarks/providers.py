@@ -1,4 +1,4 @@
-"""Real SDK providers for the benchmarks: spans into a batch processor whose exporter counts them, metrics in a reader."""
+"""Real SDK providers for the benchmarks: spans are batched and counted by an exporter, metrics kept by a reader."""
 
 from __future__ import annotations
 
