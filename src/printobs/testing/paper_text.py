@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from printobs.testing.paper import Align, Barcode, Feed, Image, Line, Receipt, Span, Symbol
+from printobs.testing.paper import Align, Barcode, Element, Feed, Image, Line, Receipt, Span, Symbol
 
 _LINE_DOTS = 30
 
@@ -15,7 +15,7 @@ def render(receipt: Receipt, columns: int) -> str:
     return "\n".join(["┌" + "─" * columns + "┐", *rows, "└" + edge + "┘"])
 
 
-def _rows(element: object, columns: int, receipt: Receipt) -> Iterator[str]:
+def _rows(element: Element, columns: int, receipt: Receipt) -> Iterator[str]:
     match element:
         case Line():
             yield _aligned("".join(map(_spaced, element.spans)), element.align, columns)
@@ -25,7 +25,7 @@ def _rows(element: object, columns: int, receipt: Receipt) -> Iterator[str]:
             yield from _image(element, columns, receipt.dots)
         case Barcode():
             yield from _barcode(element, columns)
-        case Symbol():
+        case _:
             yield from _symbol(element, columns)
 
 
