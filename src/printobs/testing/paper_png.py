@@ -68,7 +68,7 @@ def _line(line: Line, cell: int) -> Pillow.Image:
 
 def _span(span: Span, cell: int) -> Pillow.Image:
     style = span.style
-    width = cell if style.font == "a" else cell * 3 // 4
+    width = cell if style.font == "a" else max(1, cell * 3 // 4)
     image = Pillow.new("L", (width * len(span.text), _LINE_DOTS), 255)
     draw, font = ImageDraw.Draw(image), _font(20 if style.font == "a" else 15)
     for index, character in enumerate(span.text):
