@@ -236,9 +236,9 @@ def test_errors_end_with_the_power_but_the_cover_stays_open(virtual_printer: Vir
     virtual_printer.power_off()
     virtual_printer.power_on()
     assert not virtual_printer.unrecoverable
-    with wire(virtual_printer) as connection:
+    with wire(virtual_printer) as connection, connection.makefile("rb") as answers:
         connection.sendall(b"text\n" + CUT + b"\x10\x04\x02\x10\x04\x03")
-        assert connection.recv(2, socket.MSG_WAITALL) == b"\x16\x12"
+        assert answers.read(2) == b"\x16\x12"
     virtual_printer.cover_close()
     assert virtual_printer.wait_for_receipts(1)[0].cut
 
@@ -289,6 +289,7 @@ def test_a_host_that_crashes_with_its_answers_unread_takes_them_with_it(virtual_
         gone(connection)
     with wire(printer) as connection:
         connection.sendall(ASK)
+        connection.shutdown(socket.SHUT_WR)
         assert connection.recv(2) == b"\x1a"
 
 
@@ -354,6 +355,22 @@ def test_a_fault_may_be_that_the_printer_is_taken_away_while_somebody_asks(virtu
         assert virtual_printer.received == b"text\n"
         with contextlib.suppress(ConnectionResetError):
             assert connection.recv(1) == b""
+
+
+def test_who_asks_while_a_fault_takes_its_time_waits_for_it(virtual_printer: VirtualPrinter) -> None:
+    begun, done = threading.Event(), threading.Event()
+
+    def fault() -> None:
+        begun.set()
+        time.sleep(0.6)
+        done.set()
+
+    virtual_printer.at_byte(5, fault)
+    with wire(virtual_printer) as connection:
+        connection.sendall(b"text\n")
+        assert begun.wait(5)
+        assert virtual_printer.connections == 1
+        assert done.is_set()
 
 
 def test_a_port_that_is_taken_is_no_printers(virtual_printer: VirtualPrinter) -> None:

@@ -50,9 +50,12 @@ def command(name: str, **arguments: object) -> str:
 
 def realtime(port: int) -> str:
     """The answers to DLE EOT 1 to 4."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5) as connection,
+        connection.makefile("rb") as answers,
+    ):
         connection.sendall(b"".join(b"\x10\x04" + bytes([n]) for n in (1, 2, 3, 4)))
-        return connection.recv(4, socket.MSG_WAITALL).hex(" ")
+        return answers.read(4).hex(" ")
 
 
 @pytest.mark.parametrize(
@@ -135,9 +138,12 @@ def test_it_is_the_printer_that_the_arguments_say() -> None:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
         assert ready["name"] == "kitchen"
-        with socket.create_connection((ready["host"], ready["port"]), timeout=5) as connection:
+        with (
+            socket.create_connection((ready["host"], ready["port"]), timeout=5) as connection,
+            connection.makefile("rb") as answers,
+        ):
             connection.sendall(b"\x1d(H\x06\x0000ABCD\x1dI\x43\x1dr\x01")
-            assert connection.recv(6, socket.MSG_WAITALL) == b"_Bar\x00\x00"
+            assert answers.read(6) == b"_Bar\x00\x00"
         process.communicate(command("quit") + "\n", timeout=5)
         assert process.returncode == 0
 

@@ -251,14 +251,14 @@ def test_replies_that_nobody_reads_are_bounded_and_the_printer_goes_on(virtual_p
         connection.sendall(b"\x1dI\x43" * 30_000 + b"printed\n" + CUT)
         assert printer.wait_for_receipts(1)[0].text == "printed"
         kept = b""
-        while True:
-            try:
-                printer.wait_idle(0.01)
-                break
-            except TimeoutError:
-                kept += connection.recv(1 << 20)
-        connection.shutdown(socket.SHUT_WR)
         with connection.makefile("rb") as replies:
+            while True:
+                try:
+                    printer.wait_idle(0.01)
+                    break
+                except TimeoutError:
+                    kept += replies.read(1 << 20)
+            connection.shutdown(socket.SHUT_WR)
             kept += replies.read()
     whole = b"_" + b"M" * 4000 + b"\x00"
     assert kept == whole * (len(kept) // len(whole)), "whole replies"
