@@ -143,7 +143,8 @@ def test_it_is_the_printer_that_the_arguments_say() -> None:
             connection.makefile("rb") as answers,
         ):
             connection.sendall(b"\x1d(H\x06\x0000ABCD\x1dI\x43\x1dr\x01")
-            assert answers.read(6) == b"_Bar\x00\x00"
+            connection.shutdown(socket.SHUT_WR)
+            assert answers.read() == b"_Bar\x00\x00", "no process ID"
         process.communicate(command("quit") + "\n", timeout=5)
         assert process.returncode == 0
 
