@@ -174,6 +174,8 @@ def test_defining_nonvolatile_images_replaces_all_of_them(paper: Paper) -> None:
         graphics(b"\x30\x55AB\x01\x01"),
         graphics(b"\x31\x32"),
         graphics(b"\x30"),
+        graphics(b"\x30\x31\x33\x33"),
+        graphics(b"\x30\x45AB"),
     ],
 )
 def test_what_was_never_stored_prints_nothing(paper: Paper, command: bytes) -> None:

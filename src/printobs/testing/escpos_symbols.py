@@ -62,8 +62,7 @@ class Symbols:
         if kind not in _SYMBOLS:
             return None
         if function == _STORE_FUNCTION:
-            # GS1 DataBar: m n d…, where n says which.
-            self._stored[kind] = data[4 if kind == 51 else 3 :]
+            self._store(kind, data)
         elif function == _SIZE_FUNCTION and 1 <= value <= 16:
             self._sizes[kind] = value
         elif function == _CORRECTION_FUNCTION and kind == 49:
@@ -71,6 +70,15 @@ class Symbols:
         elif function == _PRINT_FUNCTION and self._stored.get(kind):
             return Symbol(_SYMBOLS[kind], self._stored[kind], self._sizes.get(kind, 3), self._correction, align)
         return None
+
+    def _store(self, kind: int, data: bytes) -> None:
+        if kind == 52 and len(data) > 5:
+            # Composite: m a b d…, where a is 48 for the linear component and 49 for the other; GS1 writes a | between.
+            linear, _, _ = self._stored.get(kind, b"").partition(b"|")
+            self._stored[kind] = data[5:] if data[3:4] == b"0" else linear + b"|" + data[5:]
+        elif kind != 52:
+            # GS1 DataBar: m n d…, where n says which.
+            self._stored[kind] = data[4 if kind == 51 else 3 :]
 
 
 def _code128(data: bytes) -> str:

@@ -109,7 +109,7 @@ def spans(body: bytes) -> Iterator[Span]:
                     span.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_").lower(),
                     span.start_time_unix_nano,
                     span.end_time_unix_nano,
-                    ("unset", "ok", "error")[span.status.code],
+                    span.status.StatusCode.Name(span.status.code).removeprefix("STATUS_CODE_").lower(),
                     _attributes(span.attributes),
                     tuple(Event(e.name, e.time_unix_nano, _attributes(e.attributes)) for e in span.events),
                     tuple(Link(k.trace_id.hex(), k.span_id.hex(), _attributes(k.attributes)) for k in span.links),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import zlib
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -173,15 +174,15 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 30
     body = b""
 
-    def answer(self) -> tuple[int, bytes]:
-        raise NotImplementedError
+    @abstractmethod
+    def answer(self) -> tuple[int, bytes]: ...
 
     def do_POST(self) -> None:
         """Take one export."""
         length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > _MAX_BODY:
+        if not length.isdecimal() or len(length) > 9 or int(length) > _MAX_BODY:
             self.close_connection = True
-            status, content = (413 if length.isdigit() else 411), b""
+            status, content = (413 if length.isdecimal() else 411), b""
         else:
             self.body = self.rfile.read(int(length))
             status, content = self.answer()

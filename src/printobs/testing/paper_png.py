@@ -5,7 +5,7 @@ import io
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from printobs.testing.paper import Align, Barcode, Feed, Image, Line, Receipt, Span, Symbol
+from printobs.testing.paper import Align, Barcode, Element, Feed, Image, Line, Receipt, Span, Symbol
 from printobs.testing.paper_text import qr_matrix
 
 _LINE_DOTS = 30
@@ -29,11 +29,11 @@ def render(receipt: Receipt) -> bytes:
     return file.getvalue()
 
 
-def _align(element: object) -> Align:
-    return "left" if isinstance(element, Feed) else getattr(element, "align", "left")
+def _align(element: Element) -> Align:
+    return "left" if isinstance(element, Feed) else element.align
 
 
-def _draw(element: object, receipt: Receipt) -> Pillow.Image:
+def _draw(element: Element, receipt: Receipt) -> Pillow.Image:
     match element:
         case Line():
             return _line(element, receipt.dots // receipt.columns)
@@ -44,9 +44,8 @@ def _draw(element: object, receipt: Receipt) -> Pillow.Image:
             return _barcode(element)
         case Symbol():
             return _symbol(element)
-        case Feed(dots=dots):
-            return Pillow.new("L", (1, dots), 255)
-    raise TypeError(f"not an element of a receipt: {element!r}")
+        case _:
+            return Pillow.new("L", (1, element.dots), 255)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
@@ -69,7 +68,7 @@ def _line(line: Line, cell: int) -> Pillow.Image:
 
 def _span(span: Span, cell: int) -> Pillow.Image:
     style = span.style
-    width = cell if style.font == "a" else cell * 3 // 4
+    width = cell if style.font == "a" else max(1, cell * 3 // 4)
     image = Pillow.new("L", (width * len(span.text), _LINE_DOTS), 255)
     draw, font = ImageDraw.Draw(image), _font(20 if style.font == "a" else 15)
     for index, character in enumerate(span.text):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from printobs.testing.paper import Barcode, Element, Feed, Image, Line, Symbol
+from printobs.testing.paper import Barcode, Element, Image, Line, Symbol
 
 CHARACTER_DOTS = 24
 LINE_DOTS = 30
@@ -50,5 +50,5 @@ def height(element: Element, line_dots: int = LINE_DOTS) -> int:
         case Symbol():
             # A QR code of version v has 17 + 4v modules a side; most receipts' are version 3 to 5.
             return 33 * element.size
-        case Feed(dots=dots):
-            return dots
+        case _:
+            return element.dots

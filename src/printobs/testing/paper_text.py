@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from printobs.testing.paper import Align, Barcode, Feed, Image, Line, Receipt, Span, Symbol
+from printobs.testing.paper import Align, Barcode, Element, Feed, Image, Line, Receipt, Span, Symbol
 
 _LINE_DOTS = 30
 
@@ -15,17 +15,17 @@ def render(receipt: Receipt, columns: int) -> str:
     return "\n".join(["┌" + "─" * columns + "┐", *rows, "└" + edge + "┘"])
 
 
-def _rows(element: object, columns: int, receipt: Receipt) -> Iterator[str]:
+def _rows(element: Element, columns: int, receipt: Receipt) -> Iterator[str]:
     match element:
         case Line():
-            yield _aligned("".join(map(_spaced, element.spans)), element.align, columns)
+            yield _aligned("".join(map(_spaced, element.spans)).rstrip(), element.align, columns)
         case Feed():
             yield from [""] * (element.dots // _LINE_DOTS)
         case Image():
             yield from _image(element, columns, receipt.dots)
         case Barcode():
             yield from _barcode(element, columns)
-        case Symbol():
+        case _:
             yield from _symbol(element, columns)
 
 
@@ -38,8 +38,7 @@ def _aligned(text: str, align: Align, columns: int) -> str:
     text = text[:columns]
     if align == "left":
         return text
-    text = text.rstrip()
-    return text.center(columns).rstrip() if align == "center" else text.rjust(columns)
+    return text.center(columns) if align == "center" else text.rjust(columns)
 
 
 def _half_blocks(width: int, height: int, black: Callable[[int, int], bool]) -> Iterator[str]:
@@ -61,7 +60,7 @@ def _image(image: Image, columns: int, dots: int) -> Iterator[str]:
 
     width = min(columns, -(-bitmap.width // cell))
     for row in _half_blocks(width, -(-bitmap.height // cell), black):
-        yield _aligned(row.ljust(width, "\u00a0"), image.align, columns).replace("\u00a0", " ")
+        yield _aligned(row, image.align, columns)
 
 
 def _barcode(barcode: Barcode, columns: int) -> Iterator[str]:
@@ -77,7 +76,7 @@ def _symbol(symbol: Symbol, columns: int) -> Iterator[str]:
         yield _aligned(f"[{symbol.kind}: {symbol.data.decode(errors='replace')}]", symbol.align, columns)
         return
     for row in _half_blocks(len(matrix), len(matrix), lambda x, y: matrix[y][x]):
-        yield _aligned(row.replace(" ", "\u00a0"), symbol.align, columns).replace("\u00a0", " ")
+        yield _aligned(row, symbol.align, columns)
 
 
 def qr_matrix(symbol: Symbol) -> list[list[bool]] | None:

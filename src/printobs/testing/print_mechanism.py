@@ -109,8 +109,6 @@ class Mechanism:
         While the printer is ready and the command at the head is not complete yet, its data goes on to the print
         memory, so that a command may be longer than the buffer.
         """
-        if not self.powered:
-            return 0
         if self._queue or self._steps or self.status.offline:
             return max(0, self._receive_buffer - self.buffered)
         return self._receive_buffer
@@ -213,6 +211,8 @@ class Mechanism:
     # Development: commands to steps
 
     def _develop(self) -> None:
+        if not self._queue or len(self._steps) >= _AHEAD_STEPS:
+            return  # Before the sum: a page is thousands of steps at once.
         ahead = sum(step.dots for step, _ in self._steps if isinstance(step, Print)) - self._done_dots
         while self._queue and ahead < _AHEAD_DOTS and len(self._steps) < _AHEAD_STEPS:
             command = self._queue.popleft()
@@ -300,8 +300,8 @@ class Mechanism:
                 self.roll.cut()
             case Kick():
                 self.drawer_kicks += 1
-            case Answer(reply=reply):
-                self._reply(reply, process_id=True)
+            case _:
+                self._reply(step.reply, process_id=True)
         self._steps.popleft()
         return 0.0
 

@@ -111,7 +111,8 @@ class VirtualPrinter:
             self._closing = True
 
         self._do(stop)
-        self._thread.join()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
 
     # What came of it
 
