@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -253,26 +254,102 @@ def test_a_driver_that_only_writes_ends_as_written(sdk: Sdk, tmp_path: Any) -> N
     printer.close()
 
 
+class Wire:
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port))
+
+    def write(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def read(self, timeout: float) -> bytes:
+        self.socket.settimeout(max(0.001, timeout))
+        try:
+            return self.socket.recv(100)
+        except TimeoutError:
+            return b""
+
+
 def test_any_transport_can_prove(sdk: Sdk, virtual_printers: Printers) -> None:
-    class Wire:
-        def __init__(self, port: int) -> None:
-            self.socket = socket.create_connection(("127.0.0.1", port))
-
-        def write(self, data: bytes) -> None:
-            self.socket.sendall(data)
-
-        def read(self, timeout: float) -> bytes:
-            self.socket.settimeout(max(0.001, timeout))
-            try:
-                return self.socket.recv(100)
-            except TimeoutError:
-                return b""
-
     wire = register(Wire(virtual_printers().port), name="bar", proof="process_id")
     with print_job(wire, timeout=5) as job:
         wire.write(b"2 x Ramen\n\x1dV\x00")
     assert job.outcome is Outcome.CONFIRMED
     wire.socket.close()
+
+
+@pytest.mark.parametrize(
+    ("proof", "outcome", "error"), [("process_id", Outcome.UNKNOWN, "_OTHER"), (None, Outcome.WRITTEN, None)]
+)
+def test_one_whose_read_fails_in_its_own_way_still_prints(
+    sdk: Sdk, virtual_printers: Printers, proof: Any, outcome: Outcome, error: str | None
+) -> None:
+    class Torn(Wire):
+        def read(self, timeout: float) -> bytes:
+            raise LookupError(timeout)
+
+    paper = virtual_printers()
+    wire = register(Torn(paper.port), name="bar", proof=proof)
+    with print_job(wire, timeout=5) as job:
+        wire.write(b"2 x Ramen\n\x1dV\x00")
+    assert (job.outcome, job.error_type) == (outcome, error)
+    assert paper.wait_for_receipts(1)[0].lines[0] == "2 x Ramen"
+    wire.socket.close()
+
+
+class Hangup:
+    """Resets each connection as soon as it is sent ``word``; until then it says that it is well."""
+
+    def __init__(self, word: bytes) -> None:
+        self._word = word
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        self.received: list[bytes] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._server.accept()
+                received = b""
+                with connection:
+                    while self._word not in received:
+                        received += (data := connection.recv(4096))
+                        if self._word not in received:
+                            connection.sendall(b"\x12" * data.count(b"\x10\x04"))
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.received.append(received)
+
+    def __enter__(self) -> "Hangup":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._thread.join(5)
+
+
+def test_a_connection_that_is_lost_twice_before_the_first_byte_is_a_job_that_failed(sdk: Sdk) -> None:
+    with Hangup(b"\x10\x04") as paper:
+        kitchen = register(Network("127.0.0.1", paper.port, timeout=5), name="kitchen")
+        job = print_job(kitchen, timeout=5)
+        with pytest.raises(ConnectionError), job:
+            ticket(kitchen)
+        kitchen.close()
+    assert (job.outcome, job.error_type) == (Outcome.FAILED, "reset")
+    assert len(paper.received) == 2  # made anew once, and no more
+    assert not any(b"Ramen" in each for each in paper.received)
+    assert sdk.value("printer.connection.attempts") == 2
+
+
+def test_a_connection_that_is_lost_when_it_is_asked_what_was_processed_is_unknown(sdk: Sdk) -> None:
+    with Hangup(b"\x1dr") as paper:
+        kitchen = register(Network("127.0.0.1", paper.port, timeout=5), name="kitchen")
+        job = printed(kitchen)
+        kitchen.close()
+    assert (job.outcome, job.error_type) == (Outcome.UNKNOWN, "reset")
+    assert (sdk.span("print job").attributes or {})["printer.job.window"] == "arriving"
+    assert b"Ramen" in paper.received[0]
 
 
 def test_on_an_event_loop(sdk: Sdk, virtual_printers: Printers) -> None:
