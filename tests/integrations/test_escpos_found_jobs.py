@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from escpos.printer import Network
 
+from printobs.assembly.printing import print_job
 from printobs.integrations import escpos
 from printobs.signals import passive
 from printobs.testing.virtual_printer import VirtualPrinter
@@ -108,13 +109,43 @@ def test_uninstrument_ends_one_that_a_finaliser_has_closed_at_once(sdk: Sdk, vir
     printer.close()
 
 
+def test_a_finaliser_that_closes_the_printer_of_an_explicit_job_leaves_that(
+    instrumented: Sdk, virtual_printer: VirtualPrinter
+) -> None:
+    till = Till(virtual_printer.port)
+    printer = till.printer
+    with print_job(printer, timeout=5) as job:
+        printer.text("2 x Ramen\n")
+        printer.cut()
+        del till
+        assert jobs(instrumented) == []
+    assert job.outcome == "written"
+    assert jobs(instrumented) == ["written"]
+    assert virtual_printer.wait_for_receipts(1)[0].lines[0] == "2 x Ramen"
+
+
+def lost(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def test_a_drawer_kick_that_a_lost_connection_does_not_take_is_nobodys(instrumented: Sdk) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        printer = Network("127.0.0.1", server.getsockname()[1], timeout=5)
+        printer.open()
+        lost(server)
+        with pytest.raises(ConnectionError):
+            printer.cashdraw(2)
+        printer.close()
+    assert jobs(instrumented) == []
+
+
 def test_settings_that_a_lost_connection_does_not_take_are_a_job_that_failed(instrumented: Sdk) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         printer = Network("127.0.0.1", server.getsockname()[1], timeout=5)
         printer.hw("INIT")
-        connection, _ = server.accept()
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        connection.close()
+        lost(server)
         assert jobs(instrumented) == []
         with pytest.raises(ConnectionError):
             printer.set(align="center")
