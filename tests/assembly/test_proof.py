@@ -226,6 +226,29 @@ def test_a_connection_that_died_between_two_jobs_is_made_anew(sdk: Sdk, virtual_
     assert len(paper.receipts) == 2
 
 
+def test_a_socket_that_the_application_has_closed_itself_is_made_anew(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers()
+    kitchen = proving(paper)
+    assert printed(kitchen).outcome is Outcome.CONFIRMED
+    device: Any = kitchen.device
+    device.close()
+    assert printed(kitchen).outcome is Outcome.CONFIRMED
+    kitchen.close()
+    assert len(paper.receipts) == 2
+
+
+def test_a_nonce_that_was_drawn_before_is_not_used_again(
+    sdk: Sdk, virtual_printers: Printers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draws = iter([b"ABCD", b"ABCD", b"ABCD", b"EFGH"])
+    monkeypatch.setattr(conversation, "nonce", lambda: next(draws))
+    paper = virtual_printers()
+    kitchen = proving(paper)
+    assert printed(kitchen).outcome is Outcome.CONFIRMED
+    kitchen.close()
+    assert [paper.received.count(b"\x1d(H\x06\x0000" + each) for each in (b"ABCD", b"EFGH")] == [1, 1]
+
+
 def test_what_the_application_asks_is_answered_as_ever(sdk: Sdk, virtual_printers: Printers) -> None:
     paper = virtual_printers()
     bare = Network("127.0.0.1", paper.port, timeout=5)

@@ -274,3 +274,23 @@ def test_structlog_is_undone(sdk: Sdk) -> None:
     structlog_events.uninstrument()
     structlog_events.uninstrument()
     assert structlog.BoundLoggerBase._process_event is before
+
+
+def test_what_another_tool_has_laid_over_structlog_stays(sdk: Sdk, capsys: pytest.CaptureFixture[str]) -> None:
+    before = structlog.BoundLoggerBase._process_event
+    structlog_events.instrument(sdk.telemetry)
+    ours = structlog.BoundLoggerBase._process_event
+
+    def theirs(self: Any, *args: Any) -> Any:
+        return ours(self, *args)
+
+    structlog.BoundLoggerBase._process_event = theirs  # type: ignore[method-assign]
+    try:
+        structlog_events.uninstrument()
+        assert structlog.BoundLoggerBase._process_event is theirs
+        structlog.configure(processors=[structlog.processors.JSONRenderer()])
+        structlog.get_logger().info("seated", table=9)
+    finally:
+        structlog.BoundLoggerBase._process_event = before  # type: ignore[method-assign]
+        structlog.reset_defaults()
+    assert json.loads(capsys.readouterr().out)["table"] == 9
