@@ -276,7 +276,9 @@ def test_structlog_is_undone(sdk: Sdk) -> None:
     assert structlog.BoundLoggerBase._process_event is before
 
 
-def test_what_another_tool_has_laid_over_structlog_stays(sdk: Sdk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_another_tool_has_laid_over_structlog_stays_and_no_id_is_added(
+    sdk: Sdk, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = structlog.BoundLoggerBase._process_event
     structlog_events.instrument(sdk.telemetry)
     ours = structlog.BoundLoggerBase._process_event
@@ -289,8 +291,9 @@ def test_what_another_tool_has_laid_over_structlog_stays(sdk: Sdk, capsys: pytes
         structlog_events.uninstrument()
         assert structlog.BoundLoggerBase._process_event is theirs
         structlog.configure(processors=[structlog.processors.JSONRenderer()])
-        structlog.get_logger().info("seated", table=9)
+        with correlation("order-1"):
+            structlog.get_logger().info("seated", table=9)
     finally:
         structlog.BoundLoggerBase._process_event = before  # type: ignore[method-assign]
         structlog.reset_defaults()
-    assert json.loads(capsys.readouterr().out)["table"] == 9
+    assert json.loads(capsys.readouterr().out) == {"event": "seated", "table": 9}
