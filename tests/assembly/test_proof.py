@@ -300,6 +300,27 @@ def test_any_transport_can_prove(sdk: Sdk, virtual_printers: Printers) -> None:
     wire.socket.close()
 
 
+def test_so_can_one_that_nobody_can_refer_to_weakly(sdk: Sdk, virtual_printers: Printers) -> None:
+    class Slim:
+        __slots__ = ("wire",)
+
+        def __init__(self, port: int) -> None:
+            self.wire = Wire(port)
+
+        def write(self, data: bytes) -> None:
+            self.wire.write(data)
+
+        def read(self, timeout: float) -> bytes:
+            return self.wire.read(timeout)
+
+    slim = register(Slim(virtual_printers().port), name="bar", proof="process_id")
+    for _ in range(2):
+        with print_job(slim, timeout=5) as job:
+            slim.write(b"2 x Ramen\n\x1dV\x00")
+        assert job.outcome is Outcome.CONFIRMED
+    slim.wire.socket.close()
+
+
 @pytest.mark.parametrize(
     ("proof", "outcome", "error"), [("process_id", Outcome.UNKNOWN, "_OTHER"), (None, Outcome.WRITTEN, None)]
 )

@@ -7,7 +7,7 @@ import http
 import json
 import threading
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 import pytest
 import websockets.asyncio.client
@@ -16,9 +16,7 @@ import websockets.asyncio.server
 import websockets.sync.client
 import websockets.sync.connection
 import websockets.sync.server
-from opentelemetry import baggage, propagate, trace
-from opentelemetry.context import Context
-from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry import trace
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -31,6 +29,7 @@ from printobs.integrations import websockets as integration
 from printobs.integrations import websockets_endpoints as endpoints
 from printobs.signals.correlation import correlation, correlation_id
 from tests.conftest import Sdk
+from tests.integrations.uber import uber
 
 pytestmark = pytest.mark.anyio
 
@@ -259,38 +258,20 @@ async def test_an_answer_to_a_ping_answers_the_earlier_ones(counted: Sdk) -> Non
     assert counted.value("websocket.client.ping.duration") == 2
 
 
-class _Uber(TextMapPropagator):
-    """Baggage in headers of its own, as Jaeger's: it has to look at the names of all."""
-
-    fields: Final = set()
-
-    def inject(self, carrier: Any, context: Context | None = None, setter: Any = None) -> None: ...
-
-    def extract(self, carrier: Any, context: Context | None = None, getter: Any = None) -> Context:
-        found = context or Context()
-        for name in getter.keys(carrier):
-            if name.lower().startswith("uberctx-"):
-                found = baggage.set_baggage(name.lower()[8:], getter.get(carrier, name)[0], found)
-        return found
-
-
 async def test_a_propagator_may_look_at_the_names_of_all_headers(counted: Sdk) -> None:
-    before = propagate.get_global_textmap()
-    propagate.set_global_textmap(_Uber())
     seen: list[str | None] = []
 
     async def handler(_connection: ServerConnection) -> None:
         seen.append(correlation_id())
 
-    try:
-        headers = {"uberctx-correlation.id": "order-1"}
+    with uber():
         async with (
             serve(handler, "127.0.0.1", 0) as server,
-            connect(f"ws://127.0.0.1:{port(server)}", additional_headers=headers) as client,
+            connect(
+                f"ws://127.0.0.1:{port(server)}", additional_headers={"uberctx-correlation.id": "order-1"}
+            ) as client,
         ):
             await client.wait_closed()
-    finally:
-        propagate.set_global_textmap(before)
     assert seen == ["order-1"]
 
 
