@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 from escpos.escpos import Escpos, EscposIO
+from escpos.exceptions import DeviceNotFoundError
 from escpos.printer import Dummy, Network
 
 import printobs
@@ -246,6 +247,32 @@ async def test_a_call_that_found_its_printer_not_ready_can_be_made_again(sdk: Sd
     assert (job.outcome, job.error_type) == ("confirmed", None)
     assert (refused.outcome, refused.error_type) == ("failed", "cover_open")
     assert len(paper.receipts) == 1
+
+
+@pytest.mark.anyio
+async def test_one_that_became_ready_in_time_for_another_call_has_not_failed(sdk: Sdk, paper: VirtualPrinter) -> None:
+    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen", proof="process_id")
+    paper.cover_open()
+    async with print_job(kitchen, timeout=6) as job:
+        with pytest.raises(PrintJobFailed, match="cover_open"):
+            await job.run(ticket, kitchen)
+        paper.cover_close()
+        await job.run(ticket, kitchen)
+    kitchen.close()
+    assert (job.outcome, job.error_type) == ("confirmed", None)
+    assert len(paper.receipts) == 1
+
+
+def test_of_several_failures_to_connect_the_first_is_told(sdk: Sdk) -> None:
+    escpos.instrument(sdk.telemetry)
+    printer = Network("127.0.0.1", free_port(), timeout=1)
+    with print_job(printer, timeout=5) as job:
+        for host in ("127.0.0.1", "no such host"):
+            printer.host = host
+            with pytest.raises(DeviceNotFoundError):
+                printer.open()
+    assert (job.outcome, job.error_type) == (Outcome.FAILED, "connect_refused")
+    assert len(sdk.spans("printer connect")) == 2
 
 
 def test_threads_take_turns_on_a_printer(sdk: Sdk, paper: VirtualPrinter) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -225,6 +226,29 @@ def test_a_connection_that_died_between_two_jobs_is_made_anew(sdk: Sdk, virtual_
     assert len(paper.receipts) == 2
 
 
+def test_a_socket_that_the_application_has_closed_itself_is_made_anew(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers()
+    kitchen = proving(paper)
+    assert printed(kitchen).outcome is Outcome.CONFIRMED
+    device: Any = kitchen.device
+    device.close()
+    assert printed(kitchen).outcome is Outcome.CONFIRMED
+    kitchen.close()
+    assert len(paper.receipts) == 2
+
+
+def test_a_nonce_that_was_drawn_before_is_not_used_again(
+    sdk: Sdk, virtual_printers: Printers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draws = iter([b"ABCD", b"ABCD", b"ABCD", b"EFGH"])
+    monkeypatch.setattr(conversation, "nonce", lambda: next(draws))
+    paper = virtual_printers()
+    kitchen = proving(paper)
+    assert printed(kitchen).outcome is Outcome.CONFIRMED
+    kitchen.close()
+    assert [paper.received.count(b"\x1d(H\x06\x0000" + each) for each in (b"ABCD", b"EFGH")] == [1, 1]
+
+
 def test_what_the_application_asks_is_answered_as_ever(sdk: Sdk, virtual_printers: Printers) -> None:
     paper = virtual_printers()
     bare = Network("127.0.0.1", paper.port, timeout=5)
@@ -253,26 +277,123 @@ def test_a_driver_that_only_writes_ends_as_written(sdk: Sdk, tmp_path: Any) -> N
     printer.close()
 
 
+class Wire:
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port))
+
+    def write(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def read(self, timeout: float) -> bytes:
+        self.socket.settimeout(max(0.001, timeout))
+        try:
+            return self.socket.recv(100)
+        except TimeoutError:
+            return b""
+
+
 def test_any_transport_can_prove(sdk: Sdk, virtual_printers: Printers) -> None:
-    class Wire:
-        def __init__(self, port: int) -> None:
-            self.socket = socket.create_connection(("127.0.0.1", port))
-
-        def write(self, data: bytes) -> None:
-            self.socket.sendall(data)
-
-        def read(self, timeout: float) -> bytes:
-            self.socket.settimeout(max(0.001, timeout))
-            try:
-                return self.socket.recv(100)
-            except TimeoutError:
-                return b""
-
     wire = register(Wire(virtual_printers().port), name="bar", proof="process_id")
     with print_job(wire, timeout=5) as job:
         wire.write(b"2 x Ramen\n\x1dV\x00")
     assert job.outcome is Outcome.CONFIRMED
     wire.socket.close()
+
+
+def test_so_can_one_that_nobody_can_refer_to_weakly(sdk: Sdk, virtual_printers: Printers) -> None:
+    class Slim:
+        __slots__ = ("wire",)
+
+        def __init__(self, port: int) -> None:
+            self.wire = Wire(port)
+
+        def write(self, data: bytes) -> None:
+            self.wire.write(data)
+
+        def read(self, timeout: float) -> bytes:
+            return self.wire.read(timeout)
+
+    slim = register(Slim(virtual_printers().port), name="bar", proof="process_id")
+    for _ in range(2):
+        with print_job(slim, timeout=5) as job:
+            slim.write(b"2 x Ramen\n\x1dV\x00")
+        assert job.outcome is Outcome.CONFIRMED
+    slim.wire.socket.close()
+
+
+@pytest.mark.parametrize(
+    ("proof", "outcome", "error"), [("process_id", Outcome.UNKNOWN, "_OTHER"), (None, Outcome.WRITTEN, None)]
+)
+def test_one_whose_read_fails_in_its_own_way_still_prints(
+    sdk: Sdk, virtual_printers: Printers, proof: Any, outcome: Outcome, error: str | None
+) -> None:
+    class Torn(Wire):
+        def read(self, timeout: float) -> bytes:
+            raise LookupError(timeout)
+
+    paper = virtual_printers()
+    wire = register(Torn(paper.port), name="bar", proof=proof)
+    with print_job(wire, timeout=5) as job:
+        wire.write(b"2 x Ramen\n\x1dV\x00")
+    assert (job.outcome, job.error_type) == (outcome, error)
+    assert paper.wait_for_receipts(1)[0].lines[0] == "2 x Ramen"
+    wire.socket.close()
+
+
+class Hangup:
+    """Resets each connection as soon as it is sent ``word``; until then it says that it is well."""
+
+    def __init__(self, word: bytes) -> None:
+        self._word = word
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        self.received: list[bytes] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._server.accept()
+                received = b""
+                with connection:
+                    while self._word not in received:
+                        received += (data := connection.recv(4096))
+                        if self._word not in received:
+                            connection.sendall(b"\x12" * data.count(b"\x10\x04"))
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.received.append(received)
+
+    def __enter__(self) -> "Hangup":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._thread.join(5)
+
+
+def test_a_connection_that_is_lost_twice_before_the_first_byte_is_a_job_that_failed(sdk: Sdk) -> None:
+    with Hangup(b"\x10\x04") as paper:
+        kitchen = register(Network("127.0.0.1", paper.port, timeout=5), name="kitchen")
+        job = print_job(kitchen, timeout=5)
+        with pytest.raises(ConnectionError), job:
+            ticket(kitchen)
+        kitchen.close()
+    assert (job.outcome, job.error_type) == (Outcome.FAILED, "reset")
+    assert len(paper.received) == 2  # made anew once, and no more
+    assert not any(b"Ramen" in each for each in paper.received)
+    assert sdk.value("printer.connection.attempts") == 2
+
+
+def test_a_connection_that_is_lost_when_it_is_asked_what_was_processed_is_unknown(sdk: Sdk) -> None:
+    with Hangup(b"\x1dr") as paper:
+        kitchen = register(Network("127.0.0.1", paper.port, timeout=5), name="kitchen")
+        job = printed(kitchen)
+        kitchen.close()
+    assert (job.outcome, job.error_type) == (Outcome.UNKNOWN, "reset")
+    assert (sdk.span("print job").attributes or {})["printer.job.window"] == "arriving"
+    assert b"Ramen" in paper.received[0]
 
 
 def test_on_an_event_loop(sdk: Sdk, virtual_printers: Printers) -> None:

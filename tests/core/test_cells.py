@@ -6,6 +6,7 @@ import threading
 import pytest
 from opentelemetry.metrics import CallbackOptions
 
+from printobs.core import conventions
 from printobs.core.cells import Cell, Family, PairCell
 from tests.conftest import Sdk
 
@@ -79,6 +80,15 @@ def test_each_attribute_set_over_the_cap_is_counted(sdk: Sdk) -> None:
     for number in range(5):
         cells.cell({"n": str(number)})
     assert sdk.value("printobs.overflows", printobs__bounded="counted.metric") == 3
+
+
+def test_what_counts_them_has_a_cap_too_and_does_not_count_itself(sdk: Sdk) -> None:
+    cells = Family(Cell, conventions.OVERFLOWS.name, cap=1)
+    before = sdk.value("printobs.overflows")
+    for number in range(3):
+        cells.cell({"n": str(number)}).add()
+    assert {each.value for each in cells.observe(Cell.value)(OPTIONS)} == {1, 2}
+    assert sdk.value("printobs.overflows") == before
 
 
 def test_an_attribute_set_made_before_the_cap_stays_its_own() -> None:

@@ -326,6 +326,27 @@ def test_starlette_is_followed_once_before_and_after_and_undone(sdk: Sdk) -> Non
     assert [span.name for span in sdk.spans()] == ["work"]
 
 
+def test_what_another_tool_has_laid_over_ours_stays_and_nothing_more_is_recorded(sdk: Sdk) -> None:
+    before = vars(Starlette)["__call__"]
+    asgi.instrument(sdk.telemetry)
+    ours, called = vars(Starlette)["__call__"], []
+
+    async def theirs(self: Starlette, scope: Any, receive: Any, send: Any) -> None:
+        called.append(scope["type"])
+        await ours(self, scope, receive, send)
+
+    Starlette.__call__ = theirs  # type: ignore[method-assign]
+    try:
+        asgi.uninstrument()
+        assert vars(Starlette)["__call__"] is theirs
+        with serve(application(sdk.tracer_provider)) as port:
+            assert ask(port, "/jobs/1")[0] == 200
+    finally:
+        Starlette.__call__ = before  # type: ignore[method-assign]
+    assert "http" in called
+    assert [span.name for span in sdk.spans()] == ["work"]
+
+
 def test_what_is_not_stable_yet_is_not_recorded(sdk: Sdk) -> None:
     with serve(TelemetryMiddleware(application(sdk.tracer_provider))) as port:
         assert ask(port, "/jobs/1")[0] == 200

@@ -28,6 +28,7 @@ from printobs.integrations import asgi
 from printobs.integrations.asgi import TelemetryMiddleware
 from printobs.signals.correlation import correlation_id
 from tests.conftest import Sdk
+from tests.integrations.uber import uber
 from tests.integrations.uvicorn_server import serve
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -317,6 +318,16 @@ def test_the_handshake_span_ends_at_accept_and_carries_the_callers_trace(sdk: Sd
     assert authenticate.parent.span_id == handshake.context.span_id
     assert idle.parent is None
     assert seen == [False, "till-1"]
+
+
+def test_a_propagator_may_look_at_the_names_of_all_headers(sdk: Sdk) -> None:
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text(correlation_id() or "none")
+
+    headers = {"uberctx-correlation.id": "order-1"}
+    with uber(), serve(one(handler)) as port, to(port, additional_headers=headers) as client:
+        assert client.recv(timeout=5) == "order-1"
 
 
 @pytest.mark.parametrize("every", [False, True])

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import logging.handlers
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,6 +81,67 @@ def test_a_formatter_may_rely_on_the_fields(caplog: pytest.LogCaptureFixture) ->
     ]
 
 
+@pytest.mark.usefixtures("instrumented")
+def test_the_ids_of_a_record_that_was_described_elsewhere_are_left(sdk: Sdk, caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("mine").warning("sent on")
+    [first] = caplog.records
+    tracer = trace.get_tracer("mine", tracer_provider=sdk.tracer_provider)
+    with correlation("order-1"), tracer.start_as_current_span("work"):
+        logging.getLogger("mine").handle(first)
+    assert [first.__dict__[name] for name in ("otelTraceID", "correlation_id")] == ["-", "-"]
+
+
+def test_for_an_exporter_of_the_applications_a_record_has_its_correlation_id_and_no_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    before = logging.Logger.callHandlers
+    log_records.name_for_export()
+    ours = logging.Logger.callHandlers
+    log_records.name_for_export()
+    assert logging.Logger.callHandlers is ours is not before
+    with correlation("order-1"):
+        logging.getLogger("mine").warning("inside")
+        logging.getLogger("mine").warning("mine", extra={"correlation.id": "my own"})
+    logging.getLogger("mine").warning("outside")
+    log_records.uninstrument()
+    assert logging.Logger.callHandlers is before
+    assert [record.__dict__.get("correlation.id") for record in caplog.records] == ["order-1", "my own", None]
+    assert not any(hasattr(record, name) for record in caplog.records for name in ("otelTraceID", "correlation_id"))
+
+
+@pytest.mark.usefixtures("instrumented")
+def test_who_has_asked_for_all_fields_keeps_them_beside_an_exporter(caplog: pytest.LogCaptureFixture) -> None:
+    log_records.name_for_export()
+    log_records.instrument()
+    with correlation("order-1"):
+        logging.getLogger("mine").warning("inside")
+    [only] = caplog.records
+    assert only.__dict__["correlation_id"] == "order-1"
+    assert "correlation.id" not in only.__dict__
+
+
+def test_what_another_tool_has_laid_over_ours_stays_and_is_told_nothing_more(caplog: pytest.LogCaptureFixture) -> None:
+    before = logging.Logger.callHandlers
+    log_records.instrument()
+    ours = logging.Logger.callHandlers
+    seen: list[logging.LogRecord] = []
+
+    def theirs(logger: logging.Logger, record: logging.LogRecord) -> None:
+        seen.append(record)
+        ours(logger, record)
+
+    logging.Logger.callHandlers = theirs  # type: ignore[method-assign]
+    try:
+        log_records.uninstrument()
+        log_records.uninstrument()
+        assert logging.Logger.callHandlers is theirs
+        logging.getLogger("mine").warning("plain")
+    finally:
+        logging.Logger.callHandlers = before  # type: ignore[method-assign]
+    assert seen == caplog.records
+    assert not hasattr(seen[0], "otelTraceID")
+
+
 def line(record: logging.LogRecord) -> dict[str, Any]:
     """What the formatter makes of it: one line of JSON in printable ASCII."""
     text = JsonFormatter().format(record)
@@ -132,6 +195,19 @@ def test_an_exception_is_in_its_line() -> None:
     except ValueError as error:
         made.exc_info = (type(error), error, error.__traceback__)
     assert line(made)["exception"].endswith("ValueError: one\ntwo")
+
+
+def test_the_exception_and_the_stack_of_another_process_are_in_their_line() -> None:
+    made = record("failed")
+    made.stack_info = "Stack (most recent call last):\n  File 'till.py'"
+    try:
+        raise ValueError("one\ntwo")
+    except ValueError as error:
+        made.exc_info = (type(error), error, error.__traceback__)
+    sent = logging.handlers.SocketHandler("127.0.0.1", 0).makePickle(made)  # with the text alone of the exception
+    said = line(logging.makeLogRecord(pickle.loads(sent[4:])))
+    assert said["exception"].endswith("ValueError: one\ntwo")
+    assert said["stack"] == made.stack_info
 
 
 class Unspeakable:
@@ -198,3 +274,26 @@ def test_structlog_is_undone(sdk: Sdk) -> None:
     structlog_events.uninstrument()
     structlog_events.uninstrument()
     assert structlog.BoundLoggerBase._process_event is before
+
+
+def test_what_another_tool_has_laid_over_structlog_stays_and_no_id_is_added(
+    sdk: Sdk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = structlog.BoundLoggerBase._process_event
+    structlog_events.instrument(sdk.telemetry)
+    ours = structlog.BoundLoggerBase._process_event
+
+    def theirs(self: Any, *args: Any) -> Any:
+        return ours(self, *args)
+
+    structlog.BoundLoggerBase._process_event = theirs  # type: ignore[method-assign]
+    try:
+        structlog_events.uninstrument()
+        assert structlog.BoundLoggerBase._process_event is theirs
+        structlog.configure(processors=[structlog.processors.JSONRenderer()])
+        with correlation("order-1"):
+            structlog.get_logger().info("seated", table=9)
+    finally:
+        structlog.BoundLoggerBase._process_event = before  # type: ignore[method-assign]
+        structlog.reset_defaults()
+    assert json.loads(capsys.readouterr().out) == {"event": "seated", "table": 9}

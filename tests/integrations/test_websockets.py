@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import http
 import json
 import threading
@@ -20,11 +21,15 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin
+from websockets.uri import parse_uri
 
 import printobs
+from printobs.core.attributes import Bounded
 from printobs.integrations import websockets as integration
+from printobs.integrations import websockets_endpoints as endpoints
 from printobs.signals.correlation import correlation, correlation_id
 from tests.conftest import Sdk
+from tests.integrations.uber import uber
 
 pytestmark = pytest.mark.anyio
 
@@ -171,6 +176,105 @@ async def test_the_application_says_who_is_connected_and_reads_how_well_that_wor
     assert counted.value("websocket.client.messages", **desktop) == 0
 
 
+async def test_who_leaves_while_the_application_thinks_about_it_is_an_error(counted: Sdk) -> None:
+    asked = asyncio.Event()
+
+    async def think(connection: ServerConnection, _request: object) -> None:
+        asked.set()
+        await connection.wait_closed()
+
+    async with serve(echo, "127.0.0.1", 0, process_request=think) as server:
+        client = asyncio.create_task(connect(f"ws://127.0.0.1:{port(server)}").__aenter__())
+        await asked.wait()
+        client.cancel()
+        await asyncio.wait([client])
+        await until(lambda: len(counted.spans("websocket handshake")) == 2)
+    [span] = [span for span in counted.spans() if span.kind.name == "SERVER"]
+    assert span.attributes is not None
+    assert span.attributes["error.type"] == "abnormal_closure"
+    assert counted.value("websocket.server.connection.errors", error__type="abnormal_closure") == 1
+
+
+async def test_servers_beyond_the_bound_share_a_series(counted: Sdk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoints, "_servers", Bounded("server.address", 1))
+    for _ in range(3):
+        async with serve(echo, "127.0.0.1", 0) as server, connect(f"ws://127.0.0.1:{port(server)}") as client:
+            await client.send("hello")
+            await client.recv()
+    assert counted.value("websocket.client.messages", server__address="127.0.0.1", **SENT) == 1
+    assert counted.value("websocket.client.messages", server__address="_OTHER", **SENT) == 2
+    others = [
+        point for point in counted.points("websocket.client.messages") if point.attributes["server.address"] == "_OTHER"
+    ]
+    assert others
+    assert not any("server.port" in point.attributes for point in others)
+    spans = [dict(span.attributes or {}) for span in counted.spans("websocket handshake") if span.kind.name == "CLIENT"]
+    assert [(each["server.address"], "server.port" in each) for each in spans] == [
+        ("127.0.0.1", True),
+        ("_OTHER", False),
+        ("_OTHER", False),
+    ]
+
+
+async def test_a_client_that_is_put_together_from_the_librarys_parts_is_counted(counted: Sdk) -> None:
+    module: Any = websockets.asyncio.client
+    async with serve(echo, "127.0.0.1", 0) as server:
+        protocol = module.ClientProtocol(parse_uri(f"ws://127.0.0.1:{port(server)}"))
+        _, client = await asyncio.get_running_loop().create_connection(
+            lambda: module.ClientConnection(protocol), "127.0.0.1", port(server)
+        )
+        await client.handshake()
+        await client.send("hello")
+        await client.recv()
+        await client.close()
+    assert counted.value("websocket.client.messages", **SENT) == 1
+    assert [span.kind.name for span in counted.spans("websocket handshake")] == ["SERVER"]
+
+
+async def test_of_the_pings_that_wait_for_an_answer_sixteen_are_timed(counted: Sdk) -> None:
+    async with serve(echo, "127.0.0.1", 0) as server, connect(f"ws://127.0.0.1:{port(server)}") as client:
+        client.transport.pause_reading()
+        pongs = [await client.ping() for _ in range(17)]
+        client.transport.resume_reading()
+        await asyncio.gather(*pongs)
+        assert counted.value("websocket.client.ping.duration") == 16
+        await (await client.ping())
+    assert counted.value("websocket.client.ping.duration") == 17
+
+
+async def test_an_answer_to_a_ping_answers_the_earlier_ones(counted: Sdk) -> None:
+    async with serve(echo, "127.0.0.1", 0) as server, connect(f"ws://127.0.0.1:{port(server)}") as client:
+        await until(lambda: server.connections)
+        [peer] = server.connections
+        peer.transport.pause_reading()
+        pongs = [await client.ping(data) for data in ("one", "two", "three")]
+        await peer.pong("two")
+        await asyncio.gather(*pongs[:2])
+        assert counted.value("websocket.client.ping.duration") == 1
+        peer.transport.resume_reading()  # only now it answers each of them
+        await pongs[2]
+        await client.send("x")
+        await client.recv()
+    assert counted.value("websocket.client.ping.duration") == 2
+
+
+async def test_a_propagator_may_look_at_the_names_of_all_headers(counted: Sdk) -> None:
+    seen: list[str | None] = []
+
+    async def handler(_connection: ServerConnection) -> None:
+        seen.append(correlation_id())
+
+    with uber():
+        async with (
+            serve(handler, "127.0.0.1", 0) as server,
+            connect(
+                f"ws://127.0.0.1:{port(server)}", additional_headers={"uberctx-correlation.id": "order-1"}
+            ) as client,
+        ):
+            await client.wait_closed()
+    assert seen == ["order-1"]
+
+
 async def test_a_connection_that_breaks_is_abnormal(counted: Sdk) -> None:
     async with serve(echo, "127.0.0.1", 0) as server, connect(f"ws://127.0.0.1:{port(server)}") as client:
         client.transport.abort()
@@ -252,9 +356,9 @@ MODULES = (
 )  # fmt: skip
 
 
-def attributes() -> dict[tuple[str, str], object]:
+def attributes() -> dict[tuple[Any, str], object]:
     owners = [*MODULES, *(value for module in MODULES for value in vars(module).values() if isinstance(value, type))]
-    return {(repr(owner), name): value for owner in owners for name, value in vars(owner).items()}
+    return {(owner, name): value for owner in owners for name, value in vars(owner).items()}
 
 
 def test_uninstrument_leaves_every_attribute_as_it_was(sdk: Sdk) -> None:
@@ -266,6 +370,75 @@ def test_uninstrument_leaves_every_attribute_as_it_was(sdk: Sdk) -> None:
     integration.uninstrument()
     integration.uninstrument()
     assert attributes() == before
+
+
+def test_where_something_cannot_be_patched_nothing_is(sdk: Sdk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(websockets.sync.server.ServerConnection, "handshake")  # as a version to come may
+    before = attributes()
+    with pytest.raises(KeyError, match="handshake"):
+        integration.instrument(sdk.telemetry)
+    assert attributes() == before
+    monkeypatch.undo()
+    integration.instrument(sdk.telemetry)
+    assert attributes() != before
+    integration.uninstrument()
+
+
+def another_tools(ours: Any) -> Any:
+    if isinstance(ours, type):
+        return type(ours.__name__, (ours,), {})
+
+    @functools.wraps(ours)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return ours(*args, **kwargs)
+
+    return call
+
+
+@pytest.fixture
+def laid_over(sdk: Sdk) -> Iterator[Sdk]:
+    before = attributes()
+    integration.instrument(sdk.telemetry)
+    patched = {(owner, name): theirs for (owner, name), theirs in before.items() if vars(owner)[name] is not theirs}
+    over = {(owner, name): another_tools(vars(owner)[name]) for owner, name in patched}
+    for (owner, name), theirs in over.items():
+        setattr(owner, name, theirs)
+    integration.uninstrument()
+    assert len(over) >= 9
+    assert {(owner, name): vars(owner)[name] for owner, name in over} == over
+    yield sdk
+    for (owner, name), theirs in patched.items():
+        setattr(owner, name, theirs)
+
+
+def is_silent(sdk: Sdk) -> bool:
+    names = [f"websocket.{side}.{what}" for side in ("client", "server") for what in ("messages", "disconnections")]
+    return not sdk.spans() and not any(sdk.value(name) for name in names)
+
+
+async def test_what_another_tool_has_laid_over_ours_stays_and_counts_nothing_more(laid_over: Sdk) -> None:
+    async with serve(echo, "127.0.0.1", 0) as server, connect(f"ws://127.0.0.1:{port(server)}") as client:
+        for message in ("text", b"binary", ["in ", "parts"], [b"in ", b"parts"]):
+            await client.send(message)
+            assert await client.recv() in ("text", b"binary", "in parts", b"in parts")
+        await (await client.ping())
+    assert is_silent(laid_over)
+
+
+def test_nor_in_the_threading_implementation(laid_over: Sdk) -> None:
+    def handler(connection: Any) -> None:
+        for message in connection:
+            connection.send(message)
+
+    with websockets.sync.server.serve(handler, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        with websockets.sync.client.connect(f"ws://127.0.0.1:{server.socket.getsockname()[1]}") as client:
+            client.send("hello")
+            assert client.recv() == "hello"
+        server.shutdown()
+        thread.join()
+    assert is_silent(laid_over)
 
 
 async def test_telemetry_that_fails_changes_nothing(counted: Sdk, monkeypatch: pytest.MonkeyPatch) -> None:

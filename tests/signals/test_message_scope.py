@@ -92,6 +92,31 @@ async def test_an_ended_message_reads_as_none_wherever_the_task_kept_it(sdk: Sdk
 
 
 @pytest.mark.anyio
+async def test_what_a_handler_says_of_its_message_is_on_the_span_which_it_cannot_end(sdk: Sdk) -> None:
+    messages = Messages(sdk.telemetry)
+    messages.taken(text(1))
+    span = trace.get_current_span()
+    assert span.is_recording()
+    span.update_name("seat guests")
+    span.set_attribute("table", 9)
+    span.set_attributes({"seats": 4})
+    span.add_event("seated", {"by": "door"})
+    span.add_link(HANDSHAKE)
+    span.record_exception(ValueError("no chair"))
+    span.set_status(StatusCode.ERROR, "no chair")
+    span.end()
+    assert sdk.spans() == []
+    messages.over()
+    assert not span.is_recording()
+    only = sdk.span("seat guests")
+    assert only.attributes is not None
+    assert (only.attributes["table"], only.attributes["seats"]) == (9, 4)
+    assert [event.name for event in only.events] == ["seated", "exception"]
+    assert [link.context for link in only.links] == [HANDSHAKE]
+    assert (only.status.status_code, only.status.description) == (StatusCode.ERROR, "no chair")
+
+
+@pytest.mark.anyio
 async def test_tasks_and_threads_started_meanwhile_keep_their_message(sdk: Sdk) -> None:
     messages = Messages(sdk.telemetry)
     go, found = asyncio.Event(), []

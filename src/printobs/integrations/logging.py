@@ -41,11 +41,8 @@ def instrument() -> None:
     A formatter may rely on them: where there is none they read ``-`` (``False`` for sampled). Fields that a record
     has already are left. Twice is once.
     """
-    global _installed
     with _lock:
-        if _installed is None:
-            _installed = _Installed()
-        _installed.describe = describe
+        _install().describe = describe
 
 
 def name_for_export() -> None:
@@ -53,20 +50,17 @@ def name_for_export() -> None:
 
     For where nobody has asked for `instrument`, which does more. Twice is once.
     """
-    global _installed
     with _lock:
         if _installed is None:
-            _installed = _Installed()
-            _installed.describe = _name
+            _install().describe = _name
 
 
 def export(logger_provider: LoggerProvider) -> None:
     """Make every record OpenTelemetry's too, until `uninstrument`; needs opentelemetry-instrumentation-logging."""
-    instrument()
     exporter = _exporter(logger_provider)
     with _lock:
-        if _installed is not None:
-            _installed.export = exporter
+        installed = _install()
+        installed.describe, installed.export = describe, exporter
 
 
 def uninstrument() -> None:
@@ -76,6 +70,13 @@ def uninstrument() -> None:
         if _installed is not None:
             _installed.remove()
             _installed = None
+
+
+def _install() -> _Installed:
+    global _installed
+    if _installed is None:
+        _installed = _Installed()
+    return _installed
 
 
 class _Installed:

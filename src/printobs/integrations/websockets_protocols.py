@@ -6,6 +6,7 @@ Everything that crosses a connection passes here, however it was sent: ``send``,
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, Final
 
 from websockets.client import ClientProtocol
@@ -40,8 +41,8 @@ class Record(Connection):
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
-        self.receiving: PairCell | None = None  # the cell of the fragmented message that is arriving
-        self.sending: PairCell | None = None
+        self.receiving: PairCell = endpoint.received_text  # the cell of the fragmented message that is arriving
+        self.sending: PairCell = endpoint.sent_text
         self.pings: dict[bytes, float] | None = None
         self.status: int | None = None  # HTTP status that a server answered the handshake with
 
@@ -58,8 +59,8 @@ class Counted(Protocol):
             if endpoint is not None:
                 self.printobs = Record(endpoint)
 
-    def _endpoint(self) -> Endpoint | None:
-        raise NotImplementedError
+    @abstractmethod
+    def _endpoint(self) -> Endpoint | None: ...
 
     # -- messages: a send that raises is not counted ---------------------------------------------------------------
 
@@ -88,7 +89,7 @@ class Counted(Protocol):
     def send_continuation(self, data: Any, fin: bool) -> None:
         super().send_continuation(data, fin)
         record = self.printobs
-        if record is not None and record.sending is not None:
+        if record is not None:
             record.sending.add(len(data), 1 if fin else 0)
 
     def recv_frame(self, frame: Frame) -> None:
@@ -102,8 +103,7 @@ class Counted(Protocol):
         elif opcode is BINARY:
             cell = record.endpoint.received_binary
         elif opcode is CONT:
-            if record.receiving is not None:
-                record.receiving.add(len(frame.data), 1 if frame.fin else 0)
+            record.receiving.add(len(frame.data), 1 if frame.fin else 0)
             return
         else:
             if opcode is PONG:
@@ -134,10 +134,9 @@ class Counted(Protocol):
                 return
             record.ping(clock.monotonic() - record.pings[data])
             # A pong acknowledges all earlier pings too (RFC 6455, section 5.5.3).
-            for earlier in list(record.pings):
+            pings = list(record.pings)
+            for earlier in pings[: pings.index(data) + 1]:
                 del record.pings[earlier]
-                if earlier == data:
-                    break
             if not record.pings:
                 record.pings = None
 
