@@ -85,13 +85,17 @@ class Rows:
         self.figures({name: [took[name] for took in looks[-1]] for name in candidates})
         self.ratios(gates, looks[-1])
 
+    def play(self, target: Callable[[], object], rounds: int) -> None:
+        """Run ``target`` so many times: it measures by itself what is kept by `figures` and `ratios`."""
+        self._benchmark.pedantic(target, rounds=rounds, iterations=1)
+
     def figures(self, values: Mapping[str, Sequence[float]]) -> None:
         """Keep each candidate's figures: lower quartile, median, upper quartile."""
         self._benchmark.extra_info["figures"] = {name: quartiles(each) for name, each in values.items()}
 
     def ratios(self, gates: Sequence[Gate], rounds: Sequence[Round]) -> None:
         """Keep the ratio of each gate over these rounds, and fail where one does not hold."""
-        self._benchmark.extra_info["gates"] = [
+        self._benchmark.extra_info.setdefault("gates", []).extend(
             {
                 "name": gate.name,
                 "ratio": quartiles([gate.ratio(took) for took in rounds]),
@@ -99,7 +103,7 @@ class Rows:
                 "budget": gate.budget,
             }
             for gate in gates
-        ]
+        )
         broken = _broken(gates, rounds)
         assert not broken, "over its limit: " + "; ".join(broken)
 

@@ -130,7 +130,7 @@ def test_received(rows: Rows, bound: Providers, kind: str, side: str, bare: type
             ),
             LABELS_INC: labels_inc(BATCH),
         },
-        [Gate("over bare, by labels().inc()", over_bare("printobs", "bare", LABELS_INC), LIMIT, BUDGET)],
+        [Gate("over bare, by labels().inc()", over_bare("printobs", "bare", LABELS_INC), 0.6, BUDGET)],
     )
 
 

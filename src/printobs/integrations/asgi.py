@@ -7,6 +7,7 @@ is wrapped in `TelemetryMiddleware`. A request is followed once, by the outermos
 from __future__ import annotations
 
 import functools
+from collections.abc import Awaitable
 from typing import Any, Final, Literal
 
 from starlette.applications import Starlette
@@ -54,29 +55,27 @@ class TelemetryMiddleware:
         await _follow(telemetry.current(), self.app, self.app, scope, receive, send, every=self._every)
 
 
-async def _follow(
+def _follow(
     bound: Telemetry, routed: object, app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, every: bool = False
-) -> None:
+) -> Awaitable[None]:
+    # No coroutine of its own: each idle connection would keep it.
     kind = scope["type"]
     # In a scope that is followed already: mounted applications come here again.
     if FOLLOWED in scope or kind not in ("http", "websocket", "lifespan"):
-        await app(scope, receive, send)
-        return
+        return app(scope, receive, send)
     scope[FOLLOWED] = None
     if kind == "lifespan":
         with _guard:
             watch_event_loop()
-        await app(scope, receive, functools.partial(_flushed_first, send))
-        return
+        return app(scope, receive, functools.partial(_flushed_first, send))
     routes = route = None
     with _guard:
         routes = asgi_route.routes(routed)
         route = None if routes is None else asgi_route.template(routes, scope)
     if kind == "http":
-        await asgi_http.serve(bound, app, route, scope, receive, send)
-    else:
-        known = routes is not None
-        await asgi_websocket.serve(bound, app, route, scope, receive, send, routed=known, every=every)
+        return asgi_http.serve(bound, app, route, scope, receive, send)
+    known = routes is not None
+    return asgi_websocket.serve(bound, app, route, scope, receive, send, routed=known, every=every)
 
 
 async def _flushed_first(send: Send, message: Message) -> None:
