@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+import gc
 import io
 import signal
 import socket
@@ -49,6 +50,7 @@ def _clean() -> Iterator[None]:
     yield
     escpos.uninstrument()
     unwatch_classes()
+    gc.collect()  # a driver that an exception's frames hold; its health lives as long as it
 
 
 def free_port() -> int:
