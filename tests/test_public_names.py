@@ -112,6 +112,63 @@ assert watched() == [True, True, True], watched()
         run(code)
 
 
+def test_a_library_that_is_imported_after_uninstrument_is_left_as_it_is() -> None:
+    code = """
+import printobs, sys
+printobs.instrument()
+printobs.uninstrument()
+assert "escpos" not in sys.modules
+from escpos.printer import Network
+print(hasattr(Network._raw, "__wrapped__"))
+printobs.instrument()
+print(hasattr(Network._raw, "__wrapped__"))
+"""
+    assert run(code) == "False\nTrue\n"
+
+
+def test_without_wrapt_what_is_installed_is_imported_and_instrumented_at_once() -> None:
+    code = """
+import sys
+sys.modules["wrapt"] = None
+import printobs
+printobs.instrument()
+print("escpos.escpos" in sys.modules, "websockets" in sys.modules, "structlog" in sys.modules)
+from escpos.printer import Network
+import websockets.asyncio.client as c
+print(hasattr(Network._raw, "__wrapped__"), "printobs" in c.ClientProtocol.__module__)
+printobs.uninstrument()
+print(hasattr(Network._raw, "__wrapped__"), "printobs" in c.ClientProtocol.__module__)
+"""
+    assert run(code) == "True True True\nTrue True\nFalse False\n"
+
+
+def test_a_name_whose_extra_is_missing_says_which_to_install() -> None:
+    code = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name == "{missing}":
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocked())
+import printobs
+try:
+    printobs.{name}
+except ImportError as error:
+    print(type(error).__name__, error.name, error)
+"""
+    for name, missing, said in (
+        ("TelemetryMiddleware", "starlette", "needs 'starlette': install printobs[asgi]"),
+        ("metrics_app", "prometheus_client", "needs 'prometheus_client': install printobs[prometheus]"),
+        ("testing.OtlpSink", "google.protobuf", "needs 'google.protobuf': install printobs[testing]"),
+    ):
+        assert run(code.format(name=name, missing=missing)) == f"ImportError {missing} printobs.{name} {said}\n"
+    # What every install has, and printobs' own modules, are in no extra.
+    for name, missing in (("message", "opentelemetry"), ("metrics_app", "printobs.core.conventions")):
+        assert run(code.format(name=name, missing=missing)) == (
+            f"ModuleNotFoundError {missing} No module named {missing!r}\n"
+        )
+
+
 def test_opentelemetry_instrument_finds_the_entry_points() -> None:
     code = """
 from importlib.metadata import entry_points
@@ -124,6 +181,39 @@ print(names, hasattr(Network._raw, "__wrapped__"))
 """
     names = [f"printobs_{each}" for each in ("correlation", "escpos", "starlette", "structlog", "websockets")]
     assert run(code) == f"{names} True\n"
+
+
+def test_each_instrumentor_can_be_used_by_hand_and_undone() -> None:
+    code = """
+import logging
+import websockets.asyncio.client as c
+from escpos.printer import Network
+from opentelemetry.sdk.trace import TracerProvider
+from printobs import correlation
+from printobs.assembly.instrumentors import CorrelationInstrumentor, EscposInstrumentor, WebSocketsInstrumentor
+call_handlers, kept = logging.Logger.callHandlers, TracerProvider()
+def watched():
+    return [hasattr(Network._raw, "__wrapped__"), "printobs" in c.ClientProtocol.__module__,
+            logging.Logger.callHandlers is not call_handlers]
+ours = [EscposInstrumentor(), WebSocketsInstrumentor(), CorrelationInstrumentor()]
+for each in ours:
+    each.instrument(tracer_provider=kept)
+    print(*watched())
+with correlation("order-1"):
+    print(kept.get_tracer("mine").start_span("work").attributes["correlation.id"])
+for each in ours:
+    each.uninstrument()
+    print(*watched())
+"""
+    assert run(code).splitlines() == [
+        "True False False",
+        "True True False",
+        "True True True",
+        "order-1",
+        "False True True",
+        "False False True",
+        "False False False",
+    ]
 
 
 def test_configure_builds_what_is_missing_once_and_puts_the_id_on_every_span_and_record() -> None:

@@ -9,6 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceResponse,
+)
+
+Behaviour = Callable[[socket.socket, threading.Event], None]
+
 
 def _hang(peer: socket.socket, stop: threading.Event) -> None:
     stop.wait()
@@ -53,7 +60,28 @@ def _wait_long(peer: socket.socket, stop: threading.Event) -> None:
     time.sleep(0.05)  # what is left to read would reset the answer
 
 
-BAD: Final[dict[str, Callable[[socket.socket, threading.Event], None]]] = {
+def _answer(kind: str, body: bytes, missing: int = 0) -> Behaviour:
+    """A success at once, whose body is of this type; so many bytes of it are promised and never sent."""
+
+    def answer(peer: socket.socket, stop: threading.Event) -> None:
+        with peer.makefile("rb") as request:  # to its end: what is left to read would reset the answer
+            length = 0
+            while line := request.readline().strip():
+                name, _, value = line.partition(b":")
+                length = int(value) if name.lower() == b"content-length" else length
+            request.read(length)
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body) + missing}\r\n"
+        peer.sendall(f"{head}Connection: close\r\n\r\n".encode() + body)
+
+    return answer
+
+
+def _rejecting(records: int) -> Behaviour:
+    partial = ExportTracePartialSuccess(rejected_spans=records)
+    return _answer("application/x-protobuf", ExportTraceServiceResponse(partial_success=partial).SerializeToString())
+
+
+BAD: Final[dict[str, Behaviour]] = {
     "hang": _hang,
     "close": _close,
     "garbage": _garbage,
@@ -61,6 +89,16 @@ BAD: Final[dict[str, Callable[[socket.socket, threading.Event], None]]] = {
     "flood elsewhere": _flood_elsewhere,
     "drip": _drip,
     "wait long": _wait_long,
+}
+
+# They cost nothing and are read at once: what they say is what matters.
+ANSWERS: Final[dict[str, Behaviour]] = {
+    "portal": _answer("text/html; charset=utf-8", b"<h1>Welcome to our Wi-Fi</h1>"),
+    "other type": _answer("application/json", b"{}"),
+    "cut before its body": _answer("application/x-protobuf", b"", missing=4),
+    "cut in its body": _answer("application/x-protobuf", b"\x0a\x02", missing=2),
+    "rejects more than there was": _rejecting(99),
+    "rejects less than nothing": _rejecting(-3),
 }
 
 
@@ -78,7 +116,7 @@ def bad_collector(how: str) -> Iterator[str]:
     def serve(peer: socket.socket) -> None:
         with suppress(OSError), peer:
             peer.settimeout(5)
-            BAD[how](peer, stop)
+            {**BAD, **ANSWERS}[how](peer, stop)
 
     def accept() -> None:
         with suppress(OSError):

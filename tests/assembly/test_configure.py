@@ -1,5 +1,6 @@
 """configure() in processes of its own, since OpenTelemetry takes providers once: what each environment gives."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ import pytest
 
 from examples.demo.processes import inherited
 from printobs.testing import OtlpSink
+from tests.assembly.installs import WITHOUT_OTLP
 
 CODE = """
 import logging, printobs
@@ -141,3 +143,140 @@ def test_the_deployment_may_do_without(otlp_sink: OtlpSink) -> None:
 def test_a_process_that_does_nothing_says_nothing(otlp_sink: OtlpSink) -> None:
     for code in ("import printobs; printobs.configure()", "import printobs; printobs.configure().shutdown()"):
         assert run(code, OTEL_EXPORTER_OTLP_ENDPOINT=otlp_sink.endpoint) == ("", "")
+
+
+def test_without_psutil_the_process_is_not_measured_and_the_rest_is(otlp_sink: OtlpSink) -> None:
+    said, errors = run(
+        'import sys; sys.modules["psutil"] = None' + CODE, OTEL_EXPORTER_OTLP_ENDPOINT=otlp_sink.endpoint
+    )
+    assert said == "works True True"
+    assert "telemetry failed" not in errors
+    names = {point.name for point in otlp_sink.metrics}
+    assert "receipts" in names
+    assert not {name for name in names if name.startswith("process.")}
+
+
+def test_without_otlp_an_endpoint_that_is_named_is_said_to_be_no_use(otlp_sink: OtlpSink) -> None:
+    said, errors = run(WITHOUT_OTLP + CODE, OTEL_EXPORTER_OTLP_ENDPOINT=otlp_sink.endpoint)
+    assert said == "works True True"
+    assert "'otlp" in errors
+    assert "Traceback" not in errors
+    assert otlp_sink.requests == 0
+
+
+OWN = """
+import printobs
+from opentelemetry import _logs as logs, metrics, trace
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+reader = InMemoryMetricReader()
+setters = {{
+    "traces": lambda: trace.set_tracer_provider(TracerProvider()),
+    "metrics": lambda: metrics.set_meter_provider(MeterProvider([reader])),
+    "logs": lambda: logs.set_logger_provider(LoggerProvider()),
+}}
+def there():
+    return {{
+        "traces": trace.get_tracer_provider(), "metrics": metrics.get_meter_provider(),
+        "logs": logs.get_logger_provider(),
+    }}
+own = {own!r}
+for signal in own:
+    setters[signal]()
+before = there()
+handle = printobs.configure(service_name="till")
+made = {{"traces": handle.tracer_provider, "metrics": handle.meter_provider, "logs": handle.logger_provider}}
+assert all(there()[signal] is before[signal] and made[signal] is None for signal in own)
+if "metrics" in own:
+    assert "process." not in str(reader.get_metrics_data()), "it was not asked for on this provider"
+print([signal for signal in made if made[signal] is there()[signal]], handle.force_flush(5))
+handle.shutdown(5)
+"""
+
+
+@pytest.mark.parametrize(
+    ("own", "made"),
+    [
+        (["metrics"], ["traces", "logs"]),
+        (["logs"], ["traces", "metrics"]),
+        (["traces", "metrics", "logs"], []),
+    ],
+)
+def test_a_provider_of_the_application_is_left_and_the_others_are_made(own: list[str], made: list[str]) -> None:
+    assert run(OWN.format(own=own)) == (f"{made} True", "")
+
+
+SCRAPED = """
+import urllib.request, printobs
+from opentelemetry import metrics
+handle = printobs.configure(service_name="till")
+metrics.get_meter("mine").create_counter("receipts").add(3)
+print(urllib.request.urlopen("http://127.0.0.1:%d/metrics").read().decode())
+handle.shutdown(2)
+"""
+
+
+def test_metrics_can_be_scraped_and_sent_at_once(otlp_sink: OtlpSink) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    said, errors = run(
+        SCRAPED % port,
+        OTEL_METRICS_EXPORTER="prometheus,otlp",
+        OTEL_EXPORTER_PROMETHEUS_HOST="127.0.0.1",
+        OTEL_EXPORTER_PROMETHEUS_PORT=str(port),
+        OTEL_EXPORTER_OTLP_ENDPOINT=otlp_sink.endpoint,
+    )
+    assert errors == ""
+    [line] = [line for line in said.splitlines() if line.startswith("receipts_total{")]
+    assert line.endswith(" 3.0")
+    assert [point.value for point in otlp_sink.metrics if point.name == "receipts"] == [3]
+
+
+FORKED = """
+import logging, os, sys, threading, printobs
+from opentelemetry import trace
+logging.basicConfig()
+tracer = trace.get_tracer("mine")
+handle = printobs.configure(service_name="till")
+tracer.start_span("before the fork").end()
+child = os.fork()
+if not child:
+    again = printobs.configure() is handle
+    tracer.start_span("of the child").end()
+    threading.stack_size(1 << 46)  # no thread can be had
+    threadless = handle.force_flush(5)
+    threading.stack_size(0)
+    print("child", again, threadless, handle.force_flush(5), flush=True)
+    sys.exit()
+_, status = os.waitpid(child, 0)
+print("parent", status, handle.force_flush(5))
+"""
+
+
+def test_a_forked_child_is_warned_and_can_flush_where_a_thread_can_be_had(otlp_sink: OtlpSink) -> None:
+    began = time.monotonic()
+    said, errors = run(FORKED, OTEL_EXPORTER_OTLP_ENDPOINT=otlp_sink.endpoint)
+    assert said.splitlines() == ["child True False True", "parent 0 True"]
+    assert time.monotonic() - began < 20
+    assert errors.count("call it in each worker") == 1
+    assert errors.count("telemetry failed while flushing telemetry: RuntimeError") == 1
+    assert sorted(span.name for span in otlp_sink.spans) == ["before the fork", "of the child"]
+
+
+def test_a_forked_child_that_ends_leaves_its_parents_telemetry_alone(otlp_sink: OtlpSink) -> None:
+    code = """
+import os, sys, printobs
+from opentelemetry import trace
+handle = printobs.configure(service_name="till")
+trace.get_tracer("mine").start_span("before the fork").end()
+child = os.fork()
+if not child:
+    sys.exit()
+_, status = os.waitpid(child, 0)
+trace.get_tracer("mine").start_span("after it").end()
+print(status)
+"""
+    assert run(code, OTEL_EXPORTER_OTLP_ENDPOINT=otlp_sink.endpoint) == ("0", "")
+    assert [span.name for span in otlp_sink.spans] == ["before the fork", "after it"]

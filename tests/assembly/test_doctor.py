@@ -1,6 +1,7 @@
 """printobs doctor, on printers of every kind, over TCP."""
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from printobs.assembly import doctor
+from printobs.assembly import addresses, doctor
 from printobs.assembly.cli import main
 from printobs.testing import VirtualPrinter
 
@@ -319,6 +320,32 @@ def test_a_name_server_that_never_answers_is_given_up(capsys: Capture, monkeypat
     forever.set()
     assert code == 3
     assert "no connection within 0.3 s" in text
+
+
+def test_a_connection_that_comes_too_late_is_closed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("printobs.assembly.addresses.CONNECTING", 0.3)
+    resolve, late = socket.getaddrinfo, threading.Event()
+
+    def getaddrinfo(*args: Any, **options: Any) -> Any:
+        late.wait(30)
+        return resolve(*args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with pytest.raises(TimeoutError, match="no connection within"):
+            addresses.connect(addresses.Tcp("127.0.0.1", server.getsockname()[1]))
+        late.set()
+        server.settimeout(10)
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(10)
+            assert connection.recv(1) == b""
+
+
+def test_what_it_finds_can_be_written_anywhere(virtual_printer: VirtualPrinter) -> None:
+    with contextlib.redirect_stdout(io.StringIO()) as written:
+        assert main(["doctor", address(virtual_printer)]) == 0
+    assert "EPSON TM-T88VI" in written.getvalue()
 
 
 @pytest.mark.usefixtures("hasty")

@@ -161,6 +161,13 @@ def test_a_missing_package_is_named_in_one_line(
     assert text.count("\n") == 1
 
 
+def test_a_speed_that_no_serial_port_has(
+    capsys: Capture, virtual_printer: VirtualPrinter, cables: Callable[[VirtualPrinter], Cable]
+) -> None:
+    assert main(["doctor", f"serial://{cables(virtual_printer).port}?baudrate=99999999999"]) == 3
+    assert "cannot be reached" in capsys.readouterr().out
+
+
 class UsbStub:
     """What is asked of a `usb.core.Device`; its endpoints are those of a printer behind."""
 
@@ -232,6 +239,12 @@ def test_a_usb_printer_is_looked_at_and_proven(
 def test_the_endpoints_of_a_usb_printer_can_be_named(capsys: Capture, device: UsbStub) -> None:
     assert main(["doctor", "usb://04b8:0202?in=0x81&out=3"]) == 0
     assert device.endpoints == {0x81, 0x03}
+
+
+def test_a_usb_printer_that_no_driver_of_the_system_has_is_given_none(capsys: Capture, device: UsbStub) -> None:
+    device.drivers = ["none"]
+    assert main(["doctor", "usb://04b8:0202"]) == 0
+    assert device.drivers == ["none"]
 
 
 def test_a_usb_printer_that_says_nothing(

@@ -4,12 +4,16 @@ import json
 import os
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from printobs.testing import OtlpSink
 from tests.assembly.bad_collectors import bad_collector
+from tests.assembly.installs import WITHOUT_OTLP
 
 # Five spans and four log records; then what the metrics say of them.
 APPLICATION = """
@@ -36,16 +40,18 @@ handle.shutdown(0)
 Points = list[tuple[str, str, dict[str, Any], float | None, int]]
 
 
-def run(endpoint: str, spans: int = 5, flush: float = 10.0, **environment: str) -> Points:
+def run(
+    endpoint: str, spans: int = 5, flush: float = 10.0, *, application: str = APPLICATION, **environment: str
+) -> Points:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", APPLICATION, str(spans), str(flush)],
+        [sys.executable, "-W", "ignore", "-c", application, str(spans), str(flush)],
         env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_TIMEOUT": "1", **environment},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return [tuple(each) for each in json.loads(done.stdout)]
+    return [tuple(each) for each in json.loads(done.stdout.splitlines()[-1])]
 
 
 def exported(points: Points, noun: str) -> dict[str | None, float]:
@@ -85,8 +91,30 @@ def test_what_is_rejected_in_part_is_lost_in_part(otlp_sink: OtlpSink) -> None:
 
 
 @pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("rejects more than there was", {"rejected": 5}),
+        ("rejects less than nothing", {None: 5}),
+        ("other type", {None: 5}),  # nothing in it says that anything is lost
+    ],
+)
+def test_no_more_is_lost_than_there_was(how: str, expected: dict[str | None, float]) -> None:
+    with bad_collector(how) as endpoint:
+        points = run(endpoint)
+    assert exported(points, "span") == expected
+
+
+@pytest.mark.parametrize(
     ("how", "error"),
-    [("dead", "ConnectionError"), ("close", "ConnectionError"), ("hang", "ReadTimeout"), ("flood", "invalid_response")],
+    [
+        ("dead", "ConnectionError"),
+        ("close", "ConnectionError"),
+        ("cut before its body", "ConnectionError"),
+        ("hang", "ReadTimeout"),
+        ("flood", "invalid_response"),
+        ("cut in its body", "invalid_response"),
+        ("portal", "invalid_response"),
+    ],
 )
 def test_why_nothing_arrives_is_said(how: str, error: str) -> None:
     with bad_collector(how) as endpoint:
@@ -115,3 +143,82 @@ def test_the_sdks_own_word_is_not_doubled(otlp_sink: OtlpSink) -> None:
     assert run(otlp_sink.endpoint, OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED="false") == []
     names = {name for name, *_ in run(otlp_sink.endpoint)}
     assert "otel.sdk.span.started" not in names, "it would cost something for every span"
+
+
+# A distribution of somebody else's, installed beside printobs.
+THEIRS = """
+import requests
+from opentelemetry.sdk.trace.export import SpanExporter
+
+class Raising(SpanExporter):
+    def export(self, spans):
+        raise LookupError("no such table")
+
+def session():
+    made = requests.Session()
+    made.headers["Authorization"] = "Bearer 4711"
+    return made
+"""
+ENTRY_POINTS = """
+[opentelemetry_traces_exporter]
+raising = theirs:Raising
+
+[opentelemetry_otlp_credential_provider]
+ours = theirs:session
+"""
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> dict[str, str]:
+    """The environment in which that distribution is found."""
+    about = tmp_path / "theirs-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1\n")
+    (about / "entry_points.txt").write_text(ENTRY_POINTS)
+    (tmp_path / "theirs.py").write_text(THEIRS)
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))}
+
+
+def components(points: Points, noun: str) -> set[str]:
+    name = f"otel.sdk.exporter.{noun}.exported"
+    return {attributes["otel.component.type"] for each, _, attributes, *_ in points if each == name}
+
+
+def test_an_exporter_that_is_not_otlp_is_counted_by_its_class() -> None:
+    points = run("", OTEL_TRACES_EXPORTER="console", OTEL_LOGS_EXPORTER="console")
+    assert (exported(points, "span"), exported(points, "log")) == ({None: 5}, {None: 4})
+    assert components(points, "span") == {"opentelemetry.sdk.trace.export.ConsoleSpanExporter"}
+
+
+def test_an_exporter_that_raises_loses_what_it_was_given(theirs: dict[str, str]) -> None:
+    points = run("", OTEL_TRACES_EXPORTER="raising", **theirs)
+    assert exported(points, "span") == {"LookupError": 5}
+    assert components(points, "span") == {"theirs.Raising"}
+
+
+def test_without_otlp_over_http_the_other_exporters_are_counted_all_the_same() -> None:
+    points = run("", application=WITHOUT_OTLP + APPLICATION, OTEL_TRACES_EXPORTER="console")
+    assert exported(points, "span") == {None: 5}
+
+
+class Locked(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200 if self.headers["Authorization"] == "Bearer 4711" else 401)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def test_a_session_with_credentials_stays_the_deployments(theirs: dict[str, str]) -> None:
+    with HTTPServer(("127.0.0.1", 0), Locked) as server:
+        serving = Thread(target=server.serve_forever, args=(0.05,))
+        serving.start()
+        endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+        locked_out = run(endpoint)
+        let_in = run(endpoint, OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER="ours", **theirs)
+        server.shutdown()
+        serving.join()
+    assert (exported(locked_out, "span"), exported(let_in, "span")) == ({"401": 5}, {None: 5})

@@ -1,22 +1,30 @@
 """print_job(): spans, metrics, and an outcome that claims no more than is known."""
 
 import asyncio
+import contextlib
 import contextvars
+import gc
 import io
+import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from escpos.escpos import Escpos, EscposIO
 from escpos.exceptions import DeviceNotFoundError
 from escpos.printer import Dummy, Network
+from opentelemetry import context
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 import printobs
 from printobs.assembly.printing import PrintJob, PrintJobFailed, print_job, register
+from printobs.core import telemetry
 from printobs.core.conventions import Outcome
 from printobs.integrations import escpos
 from printobs.signals import passive, printers
@@ -43,6 +51,7 @@ def _clean() -> Iterator[None]:
     yield
     escpos.uninstrument()
     unwatch_classes()
+    gc.collect()  # a driver that an exception's frames hold; its health lives as long as it
 
 
 def free_port() -> int:
@@ -154,6 +163,105 @@ def test_escposio_that_cuts_after_an_exception_makes_no_receipt_of_it(sdk: Sdk, 
         raise ZeroDivisionError
     printer.close()
     assert (job.outcome, job.error_type) == ("failed", "application")
+
+
+def test_a_print_job_is_used_once(sdk: Sdk, paper: VirtualPrinter) -> None:
+    printer = Network("127.0.0.1", paper.port)
+    with print_job(printer, timeout=5) as job:
+        ticket(printer)
+    with pytest.raises(RuntimeError, match="used once"), job:
+        ticket(printer)
+    printer.close()
+    assert job.outcome == "written"
+    assert len(paper.wait_for_receipts(1)) == 1
+
+
+def test_a_printer_is_recorded_with_the_providers_of_now(sdk: Sdk, paper: VirtualPrinter) -> None:
+    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen")
+    later = InMemoryMetricReader()
+    for bound in (sdk.telemetry, telemetry.telemetry(sdk.tracer_provider, MeterProvider([later]))):
+        telemetry.bind(bound)
+        with print_job(kitchen, timeout=5):
+            ticket(kitchen)
+    kitchen.close()
+    found = replace(sdk, reader=later)
+    assert sdk.value("printer.jobs") == found.value("printer.jobs", printer__name="kitchen") == 1
+    assert found.value("printer.io", network__io__direction="transmit") > 0
+
+
+class Interruption(BaseException):
+    """What a signal raises, as KeyboardInterrupt or the time-out of a server's worker."""
+
+
+@contextlib.contextmanager
+def interrupted(when: Callable[[], bool]) -> Iterator[None]:
+    """Whatever the main thread does inside is interrupted a little after ``when()`` is true."""
+
+    def interrupt(*_: object) -> None:
+        raise Interruption
+
+    def watch() -> None:
+        deadline = time.monotonic() + 10
+        while not when() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.3)
+        signal.pthread_kill(main, signal.SIGUSR1)
+
+    main = threading.main_thread().ident or 0
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield
+    finally:
+        watching.join()
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_job_that_is_interrupted_while_it_waits_for_its_turn_leaves_nothing(sdk: Sdk, paper: VirtualPrinter) -> None:
+    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen")
+    began, finish = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with print_job(kitchen, timeout=30):
+            ticket(kitchen)
+            began.set()
+            finish.wait(30)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    began.wait(10)
+    around, job = context.get_current(), print_job(kitchen, timeout=5)
+    known = printers.known[id(kitchen)]
+    with pytest.raises(Interruption), interrupted(lambda: known.waiting.value() == 1), job:
+        pytest.fail("it is not its turn")
+    finish.set()
+    thread.join()
+    assert (job.outcome, job.error_type) == ("failed", "cancelled")
+    assert context.get_current() is around
+    assert not known.jobs, "its monitor would keep out for ever"
+    assert sdk.value("printer.queue.length") == 0
+    with print_job(kitchen, timeout=5) as following:
+        ticket(kitchen)
+    kitchen.close()
+    assert following.outcome == "written"
+
+
+def test_a_job_that_is_interrupted_while_it_waits_for_proof_is_in_doubt(sdk: Sdk, paper: VirtualPrinter) -> None:
+    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen", proof="process_id")
+    paper.paper_out(after_dots=60)
+    around = context.get_current()
+    job = print_job(kitchen, timeout=30)
+    with pytest.raises(Interruption), interrupted(lambda: b"\x1d(H" in paper.received), job:
+        kitchen.text("line\n" * 40)
+        kitchen.cut()
+    assert (job.outcome, job.error_type) == ("unknown", "cancelled")
+    assert context.get_current() is around
+    paper.paper_in()
+    with print_job(kitchen, timeout=5) as following:
+        ticket(kitchen)
+    kitchen.close()
+    assert following.outcome == "confirmed"
 
 
 @pytest.mark.anyio

@@ -625,6 +625,38 @@ def test_proof_does_not_come_any_more_where_the_connection_or_what_was_printed_i
     kitchen.close()
 
 
+def test_a_driver_that_raises_while_late_proof_is_waited_for_is_no_proof(sdk: Sdk, virtual_printers: Printers) -> None:
+    paper = virtual_printers()
+
+    class Wire:
+        def __init__(self) -> None:
+            self.socket = socket.create_connection(("127.0.0.1", paper.port))
+            self.broken = False
+
+        def write(self, data: bytes) -> None:
+            self.socket.sendall(data)
+
+        def read(self, timeout: float) -> bytes:
+            if self.broken:
+                raise LookupError("of the driver's own")
+            self.socket.settimeout(max(timeout, 0.01))
+            with contextlib.suppress(TimeoutError):
+                return self.socket.recv(4096)
+            return b""
+
+    kitchen = register(Wire(), name="kitchen", proof="process_id")
+    paper.paper_out(after_dots=60)
+    with print_job(kitchen, timeout=1.5) as job:
+        kitchen.write(b"line\n" * 40 + b"\x1dV\0")
+    assert job.wait_for_proof(0.1) is False
+    kitchen.broken = True
+    assert job.wait_for_proof(0.1) is None
+    kitchen.broken = False
+    paper.paper_in()
+    assert job.wait_for_proof(5) is True
+    kitchen.socket.close()
+
+
 def test_a_connection_on_which_nothing_arrives_is_made_anew(sdk: Sdk) -> None:
     """The peer is gone without a word; its end of the connection acknowledges nothing."""
     paper = VirtualPrinter()

@@ -83,7 +83,7 @@ class Serial:
             raise _missing("a serial port", "pyserial", "serial") from None
         try:
             device: Any = serial.Serial(self.port, self.baudrate, timeout=0, write_timeout=CONNECTING)
-        except ValueError as error:  # no such speed
+        except (ValueError, OverflowError) as error:  # no such speed
             raise OSError(str(error)) from None
 
         def close(timeout: float) -> None:

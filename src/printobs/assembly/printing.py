@@ -163,7 +163,7 @@ class PrintJob:
         self._printer = printer
         self._arguments = (kind, timeout, correlation_id, reprint_of)
         self._job: Job | None = None
-        self._token: Token[Context] | None = None
+        self._token: Token[Context]  # of the context before it, once it has begun
         self._outer: Job | None = None
         self._prepared = False
         self._unlimit: Callable[[], None] = _nothing
@@ -231,9 +231,7 @@ class PrintJob:
 
     def _leave(self) -> None:
         self._printer.jobs.discard(self)
-        token, self._token = self._token, None
-        if token is not None:
-            context.detach(token)
+        context.detach(self._token)
 
     # -- in a thread -------------------------------------------------------------------------------------------------
 
@@ -245,6 +243,10 @@ class PrintJob:
             self._printer.waiting.add()
             try:
                 turn.acquire()
+            except BaseException as interruption:  # by a signal
+                job.end(interruption)
+                self._leave()
+                raise
             finally:
                 self._printer.waiting.add(-1)
             job.waited(clock.monotonic() - asked)
