@@ -206,7 +206,7 @@ def test_asgi(rows: Rows, providers: Providers) -> None:
             LABELS_INC: labels_inc(BATCH),
         },
         [
-            Gate("over bare, by labels().inc()", over_bare("printobs", "bare", LABELS_INC), LIMIT, BUDGET),
+            Gate("over bare, by labels().inc()", over_bare("printobs", "bare", LABELS_INC), 0.45, BUDGET),
             Gate("over bare, by contrib's over bare", both_over_bare("printobs", "bare", CONTRIB), 0.05, BUDGET),
         ],
     )

@@ -4,11 +4,15 @@ A mutant is a patch in this folder. Its first line names the tests that must cat
 ``# tests: tests/core/test_cells.py``. It is applied to a copy of the sources, which goes before the installed package;
 a mutant that no longer applies, whose tests are not green without it, or that they let live, is an error.
 
-Use: ``python -m tests.mutants [NAME …]``
+``--slow``: those in ``benchmarks/slow`` instead, which break nothing but make a hot path slower; one at a time, since
+rows of the benchmark must catch them.
+
+Use: ``python -m tests.mutants [--slow] [NAME …]``
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -19,6 +23,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
+SLOW = ROOT / "benchmarks" / "slow"
 TIMEOUT = 300
 
 
@@ -66,16 +71,17 @@ def judge(patch: Path, base: Path) -> str | None:
     return "survived" if code == 0 else f"its tests did not run (exit {code}): {output[-2000:]}"
 
 
-def main(names: list[str]) -> int:
+def main(names: list[str], slow: bool = False) -> int:
     """Judge every mutant, or the ones named; 0 when all are caught."""
-    patches = [patch for patch in sorted(HERE.glob("*.patch")) if not names or patch.stem in names]
+    patches = [patch for patch in sorted((SLOW if slow else HERE).glob("*.patch")) if not names or patch.stem in names]
     if not patches:
         raise SystemExit("no such mutant")
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1 if slow else 2) as pool:
         base = Path(folder)
         tests = sorted({test for patch in patches for test in tests_of(patch)})
         whole = [test for test in tests if test.partition("::")[0] not in tests or "::" not in test]
-        code, output = run_tests(copy("unchanged", base), whole, "-n", "2", "--dist", "loadfile", timeout=3600)
+        side_by_side = () if slow else ("-n", "2", "--dist", "loadfile")
+        code, output = run_tests(copy("unchanged", base), whole, *side_by_side, timeout=3600)
         if code:
             print(f"the tests are not green without a mutant:\n{output[-4000:]}")
             return 1
@@ -88,4 +94,8 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser("python -m tests.mutants")
+    parser.add_argument("--slow", action="store_true")
+    parser.add_argument("names", nargs="*")
+    options = parser.parse_args()
+    sys.exit(main(options.names, options.slow))
