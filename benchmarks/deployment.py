@@ -5,7 +5,8 @@ process of their own; all on this machine. Latency is from the request to the fi
 at a time; throughput with two jobs waiting for each printer. What durability costs is a peer whose SQLite syncs
 nothing, in rounds that alternate. Nothing gates: the machine's disk, and what else it does, decide.
 
-``--memory 50000`` prints that many jobs instead, and watches the memory of service and agent.
+``--memory 50000`` prints that many jobs instead, and watches the memory of service and agent. ``--telemetry`` compares
+instead what it does with telemetry, exported over OTLP to a receiver of its own, and with ``OTEL_SDK_DISABLED``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import contextlib
 import functools
 import http.client
+import http.server
 import json
 import os
 import platform
@@ -105,7 +107,7 @@ def resident(process: subprocess.Popen[str]) -> float:
 class Deployment:
     """A service, an agent and its printers, and a client of them."""
 
-    def __init__(self, printers: int, durable: bool, stack: ExitStack) -> None:
+    def __init__(self, printers: int, durable: bool, stack: ExitStack, **environment: str) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="printobs-benchmark-")))
 
         def module(name: str) -> list[str]:
@@ -120,6 +122,7 @@ class Deployment:
                 SERVICE_JWT_SECRET=SECRET,
                 SERVICE_RATE_REQUESTS="0",
                 SERVICE_RATE_MESSAGES="0",
+                **environment,
             )
         )
         self.printers = [f"p{number}" for number in range(printers)]
@@ -132,6 +135,7 @@ class Deployment:
                 module("examples.agent"),
                 AGENT_CONFIG=str(folder / "agent.toml"),
                 AGENT_TOKEN=self._token("agent", "agent", branch="mitte"),
+                **environment,
             )
         )
         assert self.agent.stdout is not None
@@ -225,10 +229,10 @@ class Deployment:
 
 
 @contextmanager
-def deployment(printers: int, durable: bool = True) -> Iterator[Deployment]:
-    """A deployment, warm."""
+def deployment(printers: int, durable: bool = True, **environment: str) -> Iterator[Deployment]:
+    """A deployment, warm; ``environment`` is that of service and agent."""
     with ExitStack() as stack:
-        found = Deployment(printers, durable, stack)
+        found = Deployment(printers, durable, stack, **environment)
         found.latencies(max(10, printers))
         yield found
 
@@ -250,6 +254,42 @@ def measure(counts: list[int], rounds: int, jobs: int) -> None:
             print(f"{count:>8} {name:>8} {shown[0]:>14} {shown[1]:>14} {shown[2]:>18}")
         safe, unsafe = (statistics.median(each[0] for each in figures[durable]) for durable in (True, False))
         print(f"{'':>8} durability costs {safe - unsafe:+.1f} ms of a job's {safe:.1f} ms")
+
+
+def receipts(printers: int, rounds: int, jobs: int) -> dict[str, list[float]]:
+    """Receipts a second with telemetry and without, in rounds that alternate."""
+    rates: dict[str, list[float]] = {"telemetry off": [], "telemetry on": []}
+    for number in range(rounds):
+        for what in reversed(rates) if number % 2 else rates:
+            with ExitStack() as stack:
+                if what == "telemetry off":
+                    environment = {"OTEL_SDK_DISABLED": "true"}
+                else:
+                    _, port = stack.enter_context(_process(["-m", "benchmarks.deployment", "--receiver-process"]))
+                    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
+                found = stack.enter_context(deployment(printers, **environment))
+                rates[what].append(found.throughput(jobs))
+    return rates
+
+
+def _receiver() -> None:
+    """The process that takes OTLP and keeps nothing of it: its port as one line, until its input ends."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        print(json.dumps(server.server_address[1]), flush=True)
+        sys.stdin.read()
 
 
 def _spread(values: list[float]) -> str:
@@ -281,12 +321,18 @@ def main() -> int:
         "--jobs", type=int, default=400, help="of each round's throughput; a quarter of them for latency"
     )
     parser.add_argument("--memory", type=int, metavar="JOBS", help="watch the memory over so many jobs instead")
+    parser.add_argument("--telemetry", action="store_true", help="compare telemetry on and off instead")
+    parser.add_argument("--receiver-process", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--printers-process", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--unsafely", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.printers_process:
         with contextlib.suppress(KeyboardInterrupt):
             _printers(options.printers_process)
+        return 0
+    if options.receiver_process:
+        with contextlib.suppress(KeyboardInterrupt):
+            _receiver()
         return 0
     if options.unsafely:
         _run_unsafely(options.unsafely)
@@ -295,6 +341,9 @@ def main() -> int:
     print(f"load {os.getloadavg()[0]:.1f} at the start: median (least-most) of the rounds")
     if options.memory:
         watch_memory(options.memory, 10)
+    elif options.telemetry:
+        for what, rates in receipts(10, options.rounds, options.jobs).items():
+            print(f"{what:>14} {_spread(rates):>18} receipts/s")
     else:
         measure(options.printers, options.rounds, options.jobs)
     print(f"load {os.getloadavg()[0]:.1f} at the end")
