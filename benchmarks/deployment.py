@@ -154,6 +154,7 @@ class Deployment:
         )
         self._hearing = threading.Thread(target=self._hear, args=(websocket,), daemon=True)
         self._hearing.start()
+        stack.callback(self.hang_up)
 
     @staticmethod
     def _token(subject: str, scope: str, branch: str | None = None) -> str:
@@ -190,6 +191,12 @@ class Deployment:
                 self._waiters[job["id"]] = waiter
         return outcome or waiter.get(timeout=120)
 
+    def hang_up(self) -> None:
+        """Close this thread's connection."""
+        connection = self._local.__dict__.pop("connection", None)
+        if connection is not None:
+            connection.close()
+
     def latencies(self, jobs: int) -> list[float]:
         """Seconds of each of ``jobs``, one at a time, on one printer after the other."""
         took = []
@@ -209,10 +216,11 @@ class Deployment:
             while True:
                 with self._lock:
                     if next(left, None) is None:
-                        return
+                        break
                 outcome = self.print(printer)
                 with self._lock:
                     outcomes[outcome] += 1
+            self.hang_up()
 
         threads = [threading.Thread(target=keep_busy, args=(each,)) for each in self.printers for _ in range(WAITING)]
         began = time.perf_counter()
