@@ -7,6 +7,7 @@ of JSON, then answers each line of its input with one: what it has used, and wha
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import json
 import resource
@@ -25,6 +26,8 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 Emitted = Callable[[], dict[str, float]]
+
+SETTLED: Final = 0.02
 
 
 async def echo(websocket: WebSocket) -> None:
@@ -99,12 +102,17 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         _say({"port": self.servers[0].sockets[0].getsockname()[1]})
-        threading.Thread(target=self._answer, daemon=True).start()
+        threading.Thread(target=self._answer, args=(asyncio.get_running_loop(),), daemon=True).start()
 
-    def _answer(self) -> None:
+    def _answer(self, loop: asyncio.AbstractEventLoop) -> None:
         for _ in sys.stdin:
-            _say(_report(self._emitted))
+            asyncio.run_coroutine_threadsafe(self._report(), loop).result()
         self.should_exit = True  # whoever started it is gone
+
+    async def _report(self) -> None:
+        # The client has the last byte, and this process may still be busy with what comes after sending it.
+        await asyncio.sleep(SETTLED)
+        _say(_report(self._emitted))
 
 
 def allow_connections(count: int) -> None:
