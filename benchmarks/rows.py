@@ -90,6 +90,26 @@ class Rows:
         """Run ``target`` so many times: it measures by itself what is kept by `figures` and `ratios`."""
         self._benchmark.pedantic(target, rounds=rounds, iterations=1)
 
+    def elsewhere(
+        self,
+        title: str,
+        unit: str,
+        look: Callable[[int], Sequence[Round]],
+        gates: Sequence[Gate] = (),
+        looks: int = 2,
+    ) -> None:
+        """A row whose figures other processes measure: ``look(0)`` gives its rounds, and where a gate does not hold so
+        does ``look(1)``, up to so many looks.
+        """
+        taken: Sequence[Round] = self._benchmark.pedantic(look, args=(0,), rounds=1, iterations=1)
+        looked = 1
+        while looked < looks and _broken(gates, taken):
+            taken = look(looked)
+            looked += 1
+        self.note(title=title, unit=unit, looks=looked)
+        self.figures({name: [took[name] for took in taken] for name in taken[0]})
+        self.ratios(gates, taken)
+
     def figures(self, values: Mapping[str, Sequence[float]]) -> None:
         """Keep each candidate's figures: lower quartile, median, upper quartile."""
         self._benchmark.extra_info["figures"] = {name: quartiles(each) for name, each in values.items()}
