@@ -105,7 +105,9 @@ class Reel:
     @staticmethod
     def of(texts: Sequence[str | bytes], longest: int) -> Reel:
         turns = itertools.islice(itertools.cycle(texts), len(texts) + longest)
-        events = tuple({"type": "websocket.receive", "bytes" if isinstance(t, bytes) else "text": t} for t in turns)
+        events: tuple[dict[str, Any], ...] = tuple(
+            {"type": "websocket.receive", "bytes" if isinstance(each, bytes) else "text": each} for each in turns
+        )
         said = [event["bytes"] if "bytes" in event else event["text"].encode() for event in events]
         sizes = itertools.accumulate((len(each) for each in said), initial=0)
         sampled = itertools.accumulate((b'-01"' in each for each in said), initial=0)
