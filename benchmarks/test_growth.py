@@ -28,6 +28,7 @@ PRINTERS: Final = (1, 10, 100, 400)
 BRANCHES: Final = (1, 10, 50, 100, 200, 400)
 SERIES: Final = (100, 500, 1_000, 2_000)
 EXCHANGES: Final = 10_000  # a round: twice round the most connections
+VISITS: Final = 200
 JOBS: Final = 400
 KINDS: Final = ("receipt", "kitchen", "report", "test", "label", "menu", "voucher", "drawer")
 COLLECTIONS: Final = 2
@@ -148,6 +149,74 @@ def test_connections(rows: Rows, loop: asyncio.AbstractEventLoop, populations: C
         "open connections",
         {number: candidate(number) for number in CONNECTIONS},
         "message",
+    )
+
+
+def test_visits(rows: Rows, loop: asyncio.AbstractEventLoop, populations: Callable[[], Providers]) -> None:
+    """A connection that comes and goes, beside those that stay."""
+
+    async def passing(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+
+    def candidate(number: int) -> Candidate:
+        providers = populations()
+        kept.append(opened(loop, number, lambda _: None))
+        bound, app = telemetry.current(), TelemetryMiddleware(passing)
+
+        async def visits() -> int:
+            async def send(_: Any) -> None: ...
+
+            telemetry.bind(bound)
+            for _ in range(VISITS):
+                left = [{"type": "websocket.disconnect", "code": 1000}, {"type": "websocket.connect"}]
+
+                async def receive(left: list[Any] = left) -> Any:
+                    return left.pop()
+
+                scope = {
+                    "type": "websocket", "path": "/ws", "headers": [], "query_string": b"",
+                    "server": ("127.0.0.1", 80),
+                }  # fmt: skip
+                await app(scope, receive, send)
+            return VISITS
+
+        return Candidate(lambda: loop.run_until_complete(visits()), providers.points("websocket.server.disconnections"))
+
+    kept: list[Callable[[], int]] = []
+    grows(
+        rows,
+        "connection opened and closed, by open connections",
+        "open connections",
+        {number: candidate(number) for number in CONNECTIONS},
+        "connection",
+    )
+
+
+def test_collected_connections(
+    rows: Rows, loop: asyncio.AbstractEventLoop, populations: Callable[[], Providers]
+) -> None:
+    """Each open connection is asked at a collection how well it works."""
+
+    def candidate(number: int) -> Candidate:
+        providers = populations()
+        kept.append(opened(loop, number, lambda _: None))
+
+        def run() -> int:
+            for _ in range(COLLECTIONS):
+                providers.collected()
+            return COLLECTIONS * number
+
+        return Candidate(run)
+
+    kept: list[Callable[[], int]] = []
+    grows(
+        rows,
+        "collection, by open connections",
+        "open connections",
+        {number: candidate(number) for number in CONNECTIONS if number >= 100},
+        "connection of a collection",
     )
 
 
