@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterator
 
@@ -37,3 +38,17 @@ def test_day(rows: Rows, benchmark: BenchmarkFixture) -> None:
         assert found.done[name] > 0, name
     assert sum(number for name, number in found.done.items() if name.startswith("messages")) == 200_000
     assert sum(number for name, number in found.done.items() if name.startswith("jobs")) == 2_000
+    # And it would have told.
+    less = {**found.said, "jobs, written": found.said["jobs, written"] - 1}
+    (told,) = dataclasses.replace(found, said=less).wrong()
+    assert told.startswith("jobs, written")
+    (told,) = dataclasses.replace(found, dropped=found.dropped + 1).wrong()
+    assert told.startswith("spans")
+    (told,) = dataclasses.replace(found, open_connections=1).wrong()
+    assert told.startswith("connections still open")
+
+
+def test_growth() -> None:
+    steady = [50_000_000 + each % 3 * 4_096 for each in range(60)]
+    assert abs(day.growth([10_000_000, *steady[1:]])) < 10_000, "the first half is the warm-up's"
+    assert day.growth([size + 40_000 * number for number, size in enumerate(steady)]) > day.GROWTH
