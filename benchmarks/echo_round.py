@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,12 +81,12 @@ class _Process:
 
 
 @contextmanager
-def _process(python: str, module: str, **options: object) -> Iterator[_Process]:
+def _process(module: str, packages: Mapping[str, str], **options: object) -> Iterator[_Process]:
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     with subprocess.Popen(
-        [python, "-m", module, *arguments],
+        [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
-        env=inherited(),
+        env={**inherited(), **packages},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -104,11 +104,11 @@ def _process(python: str, module: str, **options: object) -> Iterator[_Process]:
 def play(kind: str, setup: Setup) -> Played:
     """One kind of server, from its start to its end; AssertionError where it does not emit what it should."""
     served = {"as": kind, "loop": setup.loop, "http": setup.http, "connections": setup.connections}
-    with _process(python_for(setup.loop), "benchmarks.echo_server", **served) as server:
+    with _process("benchmarks.echo_server", packages_for(setup.loop), **served) as server:
         port = server.line()["port"]
         before = server.ask()
         asked = {"port": port, "connections": setup.connections, "in_flight": setup.in_flight}
-        with _process(sys.executable, "benchmarks.echo_client", **asked) as client:
+        with _process("benchmarks.echo_client", {}, **asked) as client:
             assert client.line() == {"opened": setup.connections}
             idle = server.ask()
             client.ask(WARM_UP)
@@ -144,14 +144,24 @@ def _check(kind: str, setup: Setup, played: Played) -> None:
 
 
 @functools.cache
-def python_for(loop: str) -> str:
-    """The Python of the server. For uvloop ``UVLOOP_PYTHON``, else this one; AssertionError where that has none."""
+def packages_for(loop: str) -> dict[str, str]:
+    """Where the server finds uvloop and httptools: in the folder ``UVLOOP_PATH``, which `make bench` fills.
+
+    Not in the virtual environment: uvicorn would take them for whatever else is run there.
+    """
     if loop != "uvloop":
-        return sys.executable
-    python = os.environ.get("UVLOOP_PYTHON") or sys.executable
-    found = subprocess.run([python, "-c", "import uvloop, httptools"], capture_output=True, text=True, check=False)
-    assert found.returncode == 0, (
-        f"{python} has no uvloop and httptools: install them there, "
-        f"or name a Python that has them as UVLOOP_PYTHON.\n{found.stderr}"
+        return {}
+    folder = os.environ.get("UVLOOP_PATH", "")
+    environment = {"PYTHONPATH": os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))}
+    found = subprocess.run(
+        [sys.executable, "-c", "import uvloop, httptools"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    return python
+    assert found.returncode == 0, (
+        "uvloop and httptools are not there: pip install --target FOLDER --requirement benchmarks/requirements.txt, "
+        f"and name the folder as UVLOOP_PATH.\n{found.stderr}"
+    )
+    return environment

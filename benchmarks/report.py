@@ -152,7 +152,13 @@ SEED: Final = (
         "MB",
         50.0,
     ),
-    ("a scrape: less than 200 ms", "scrape of 1,000 series", lambda row: row["figures"]["printobs"][1] / 1e3, "ms", 200.0),
+    (
+        "a scrape: less than 200 ms",
+        "scrape of 1,000 series",
+        lambda row: row["figures"]["printobs"][1] / 1e3,
+        "ms",
+        200.0,
+    ),
 )
 
 _TOP: Final = """# What it costs

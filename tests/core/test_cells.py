@@ -98,6 +98,22 @@ def test_an_attribute_set_made_before_the_cap_stays_its_own() -> None:
     assert cells.cell({"n": "1"}) is first
 
 
+@pytest.mark.parametrize("early", [True, False])
+def test_the_overflow_is_not_the_cell_without_attributes(early: bool) -> None:
+    cells = Family(Cell, "test.metric", cap=2)
+    if early:
+        cells.cell({}).add(1)
+    cells.cell({"n": "1"})
+    if not early:
+        cells.cell({"n": "2"})
+        cells.cell({"n": "3"}).add(10)
+        assert cells.cell({}) is cells.cell({"n": "4"})  # it came too late: the overflow
+        return
+    cells.cell({"n": "2"}).add(10)
+    seen = {tuple(each.attributes or {}): each.value for each in cells.observe(Cell.value)(CallbackOptions())}
+    assert seen == {(): 1, ("n",): 0, ("otel.metric.overflow",): 10}
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 def test_a_child_can_make_cells_when_the_parent_held_the_lock_at_the_fork() -> None:

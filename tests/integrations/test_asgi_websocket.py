@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import context, trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from starlette.applications import Starlette
@@ -318,6 +319,28 @@ def test_the_handshake_span_ends_at_accept_and_carries_the_callers_trace(sdk: Sd
     assert authenticate.parent.span_id == handshake.context.span_id
     assert idle.parent is None
     assert seen == [False, "till-1"]
+
+
+def test_what_the_server_does_at_the_accept_does_not_keep_the_handshakes_span(sdk: Sdk) -> None:
+    # uvicorn arms a timer for its pings there, which lives as long as the connection, in the context of that moment.
+    armed: list[Context] = []
+
+    async def send(event: Any) -> None:
+        if event["type"] == "websocket.accept":
+            armed.append(context.get_current())
+
+    events = [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}]
+
+    async def receive() -> Any:
+        return events.pop(0)
+
+    scope = {"type": "websocket", "path": "/ws", "headers": [(b"x-correlation-id", b"order-7")], "query_string": b""}
+    asyncio.run(TelemetryMiddleware(raw_echo)(scope, receive, send))
+    [kept] = armed
+    assert trace.get_current_span(kept) is trace.INVALID_SPAN
+    assert correlation_id(kept) == "order-7"
+    [handshake] = sdk.spans()
+    assert handshake.attributes == {**(handshake.attributes or {}), "http.response.status_code": 101}
 
 
 def test_a_propagator_may_look_at_the_names_of_all_headers(sdk: Sdk) -> None:

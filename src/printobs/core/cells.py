@@ -17,6 +17,7 @@ from printobs.core.locks import Lock
 
 CAP: Final = 500
 OVERFLOW: Final[Mapping[str, bool]] = {"otel.metric.overflow": True}
+_OVERFLOW: Final = tuple(OVERFLOW.items())  # its key: not that of a cell without attributes
 
 _lock: Final = Lock()
 
@@ -83,7 +84,7 @@ class Family(Generic[C]):
         self._make: Callable[[Mapping[str, str | bool]], C] = make
         self._name = name
         self._cap = cap
-        self._cells: dict[tuple[tuple[str, str], ...], C] = {}
+        self._cells: dict[tuple[tuple[str, str | bool], ...], C] = {}
 
     def cell(self, attributes: Mapping[str, str]) -> C:
         """The cell of ``attributes``; beyond the cap, the one marked ``otel.metric.overflow``. Bind it once."""
@@ -95,7 +96,7 @@ class Family(Generic[C]):
             if len(self._cells) < self._cap or key in self._cells:
                 return self._cells.setdefault(key, self._make(dict(attributes)))
         overflowed(self._name)
-        return self._cells.setdefault((), self._make(OVERFLOW))
+        return self._cells.setdefault(_OVERFLOW, self._make(OVERFLOW))
 
     def observe(self, read: Callable[[C], int]) -> Callable[[CallbackOptions], Iterable[Observation]]:
         """A callback for an observable instrument."""

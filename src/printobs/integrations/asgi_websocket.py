@@ -165,6 +165,10 @@ class _WebSocket(Connection):
 
     async def send(self, event: Message) -> None:
         """`send` of ASGI: what raises is not counted."""
+        if self.handshake is not None:
+            # A timer that the server arms while it accepts, for its pings, keeps the context that it is armed in.
+            with _guard:
+                self.handshake.leave()
         try:
             await self._theirs_send(event)
         except OSError:

@@ -74,6 +74,12 @@ class Scope:
         # Tasks and threads started meanwhile work for this message for as long as they like.
         return not self.over or _owner() != self.owner
 
+    def leave(self) -> None:
+        """Give the task back its base; it is not over yet."""
+        # Only what is identically ours is replaced: a token could restore what somebody else has ended since.
+        if _owner() == self.owner and context.get_current() is self.context:
+            context.attach(self.base)
+
     def finish(self, failure: str | None = None) -> None:
         """It is over: end its span, as failed for ``failure`` where that is given, and give the task back its base."""
         self.over = True
@@ -83,9 +89,7 @@ class Scope:
                     self.span.set_attribute(ERROR_TYPE, failure)
                     self.span.set_status(StatusCode.ERROR)
                 clock.end(self.span)
-        # Only what is identically ours is replaced: a token could restore what somebody else has ended since.
-        if _owner() == self.owner and context.get_current() is self.context:
-            context.attach(self.base)
+        self.leave()
 
 
 class _Span(Span):
