@@ -161,58 +161,6 @@ SEED: Final = (
     ),
 )
 
-_TOP: Final = """# What it costs
-
-printobs counts a WebSocket message in less than half a microsecond, and all that it records of a print job costs about a third more
-than the bare OpenTelemetry calls that record it. This page says how that was measured, beside what one would use instead, in the same
-run; it is written by `python -m benchmarks.report` from the benchmark's own JSON: {count}, on {machine}, {system}, {date}.
-
-These are shared virtual machines, and absolute times on them say little. So what must hold is a ratio between things that were
-measured within the same milliseconds: each round (31 for most rows) runs every candidate of a row once, in a new random order. What
-counts is the ratio of their lower quartiles, since whatever else a machine does only ever adds to a time. Where that is over its gate,
-all is measured once more before the run fails. The same run checks that each candidate emitted what it is timed for: a peer that records nothing would be fast.
-
-`make bench` measures all of it in about six minutes and fails where a gate does not hold; CI runs it on every change, and then with
-patches that make a hot path slower on purpose (`benchmarks/slow`), each of which must turn it red.
-"""
-
-_INTRO: Final = """The ratio of each run: the least and the most of them. *Over bare* is what printobs adds to the
-same work without it. A gate is wider than the budget of the design where the machine's noise needs it.
-"""
-
-_LIMITS: Final = """The description that printobs implements sets limits of its own. The worst run:
-"""
-
-_FIGURES: Final = """For one operation: the median, and in brackets the lowest lower and the highest upper quartile of all runs. Times
-are of these machines; take the ratios with you, not the times.
-"""
-
-_PEERS: Final = """## What the peers do differently
-
-- **prometheus_client**, `labels(…).inc()`: one count, found by its labels each time. No bytes, no context, no correlation ID; a message
-  counted with printobs has all of these. A child that is kept (`labels(…)` once) is about as fast as our cells.
-- **opentelemetry-instrumentation-asgi**: of a WebSocket a span for each receive and each send, which times how long nobody spoke, and no
-  metrics at all. Of a request the same metrics and server span as ours, since printobs uses it for these; by itself it adds a span for
-  each receive and send, which printobs leaves out.
-- **Starlette's own OpenTelemetryMiddleware**: a server span for a request, and its duration; no correlation ID, no WebSockets.
-- **asgi-correlation-id**: a context variable; that and a dict are compared with ours, which is in the baggage too, and is counted.
-- **Hand-written OpenTelemetry**: the same spans, attributes and records as `print_job` makes, and nothing of what it finds out: readiness,
-  proof, health, the printer's queue.
-- **Synchronous instruments** (scrapes): the same series kept by the SDK. Ours are read at each collection, which costs more then and
-  nothing at each message: at a scrape every 15 s, what is saved at each message makes up for it from about a hundred messages a second on.
-
-## How to repeat it
-
-```sh
-make bench                                      # all rows, and their gates
-make bench ARGS='-k job'                        # one row
-.venv/bin/python -m tests.mutants --slow        # with each hot path slowed down: must be caught
-.venv/bin/python -m benchmarks.day              # a day in fast-forward: 20 million messages, 200,000 jobs
-.venv/bin/python -m benchmarks.deployment       # latency and throughput of the reference deployment
-.venv/bin/python -m benchmarks.report RUN.json  # this page, from `benchmark.json` in the virtual environment's folder
-```
-"""
-
 
 def main(paths: list[str]) -> None:
     """Keep these runs, if any are given, and write the page."""
