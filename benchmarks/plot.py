@@ -1,13 +1,10 @@
-"""Draws what `benchmarks.test_growth` measured: ``python -m benchmarks.plot benchmark.json > growth.svg``."""
+"""Draws what `benchmarks.test_growth` measured, as SVG."""
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from xml.sax.saxutils import escape
 
 WIDTH: Final = 760
@@ -77,18 +74,6 @@ def svg(rows: Mapping[str, Curve]) -> str:
     return "\n".join((*lines, "</svg>")) + "\n"
 
 
-def curves(benchmarks: Mapping[str, Any]) -> dict[str, Curve]:
-    """The curves in pytest-benchmark's JSON: of each row that has sizes, its figures by size."""
-    found: dict[str, Curve] = {}
-    for each in benchmarks["benchmarks"]:
-        info = each["extra_info"]
-        if "sizes" in info:
-            found[f"{info['per']}, by {info['axis']}"] = {
-                size: info["figures"][name] for name, size in info["sizes"].items()
-            }
-    return found
-
-
 def _three(value: float | Sequence[float]) -> tuple[float, float, float]:
     if isinstance(value, int | float):
         return value, value, value
@@ -139,16 +124,3 @@ def _mark(number: int, x: float, y: float, colour: str, title: str) -> str:
         case _:
             points = f"{x:.1f},{y - 6:.1f} {x - 6:.1f},{y:.1f} {x:.1f},{y + 6:.1f} {x + 6:.1f},{y:.1f}"
     return f'<polygon points="{points}" fill="{colour}">{told}</polygon>'
-
-
-def main() -> int:
-    """Draw the JSON file that is named."""
-    if len(sys.argv) != 2:
-        print("usage: python -m benchmarks.plot benchmark.json > growth.svg", file=sys.stderr)
-        return 2
-    sys.stdout.write(svg(curves(json.loads(Path(sys.argv[1]).read_text()))))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

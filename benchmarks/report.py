@@ -1,23 +1,30 @@
-"""``docs/performance.md`` from the benchmark's own JSON: ``python -m benchmarks.report RUN.json …``.
+"""``docs/performance.md`` from the benchmark's own JSON: ``python -m benchmarks.report [--day DAY.json] RUN.json …``.
 
-Each RUN.json is one run of ``make bench`` (pytest-benchmark's JSON). What the page needs of them is kept in
-``benchmarks/results.json``, from which ``python -m benchmarks.report`` alone writes the same page again.
+Each RUN.json is one run of ``make bench`` (pytest-benchmark's JSON), DAY.json what ``python -m benchmarks.day --json``
+writes. What the page needs of them is kept in ``benchmarks/results.json``, from which ``python -m benchmarks.report``
+alone writes the same page again. Its prose is ``benchmarks/performance.md``.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-HERE: Final = Path(__file__).parent
-RESULTS: Final = HERE / "results.json"
-PAGE: Final = HERE.parent / "docs" / "performance.md"
+from benchmarks.plot import svg
 
-Run = dict[str, Any]  # "python", "machine", "rows": extra_info by title
+HERE: Final = Path(__file__).parent
+DOCS: Final = HERE.parent / "docs"
+PROSE: Final = HERE / "performance.md"
+RESULTS: Final = HERE / "results.json"
+PAGE: Final = DOCS / "performance.md"
+PLOT: Final = DOCS / "growth.svg"
+
+Row = dict[str, Any]  # extra_info of a benchmark
+Run = dict[str, Any]  # "python", "machine", "system", "date", and "rows" by title
 
 
 def kept(path: Path) -> Run:
@@ -41,29 +48,46 @@ def _rounded(value: Any) -> Any:
     return [_rounded(each) for each in value] if isinstance(value, list) else value
 
 
-def page(runs: list[Run]) -> str:
-    """The page, of runs on one or more Pythons."""
+# -- the page --------------------------------------------------------------------------------------------------------
+
+
+def page(results: dict[str, Any]) -> str:
+    """The page, of runs on one or more Pythons and of one day; raises ValueError where a limit was not kept."""
+    runs: list[Run] = results["runs"]
     pythons = sorted({run["python"] for run in runs}, key=lambda version: [int(part) for part in version.split(".")])
     by_python = {each: [run for run in runs if run["python"] == each] for each in pythons}
     titles = list(dict.fromkeys(title for run in runs for title in run["rows"]))
-    count = " and ".join(f"{len(by_python[each])} runs on Python {each}" for each in pythons)
-    parts = [
-        _TOP.format(count=count, machine=runs[0]["machine"], system=runs[0]["system"], date=runs[0]["date"]),
-        "## What must hold\n",
-        _INTRO,
-        _table(["Work", "By", *(f"Python {each}" for each in pythons), "Gate"], _gates(titles, by_python)),
-        "\n## The platform's limits\n",
-        _LIMITS,
-        _table(["Limit", *(f"Python {each}" for each in pythons)], _limits(by_python)),
-        "\n## The figures\n",
-        _FIGURES,
-    ]
+    versions = [f"Python {each}" for each in pythons]
+    figures = []
     for title in titles:
-        parts.append(f"**{title[:1].upper() + title[1:]}**\n")
-        parts.append(_table(["", *(f"Python {each}" for each in pythons)], _figures(title, by_python)))
-        parts.append("")
-    parts.append(_PEERS)
-    return "\n".join(parts)
+        figures += [f"**{title[:1].upper() + title[1:]}**\n", _table(["", *versions], _figures(title, by_python))]
+    return PROSE.read_text().format(
+        count=" and ".join(f"{len(by_python[each])} runs on Python {each}" for each in pythons),
+        machine=runs[0]["machine"],
+        system=runs[0]["system"],
+        date=runs[0]["date"],
+        gates=_table(["Work", "Ratio", *versions, "Gate"], _gates(titles, by_python)),
+        limits=_table(["Limit", *versions], _limits(by_python)),
+        growth=_table(["One operation", *versions], _growth(titles, by_python)),
+        day=_day(results["day"]),
+        figures="\n".join(figures),
+    )
+
+
+def plot(results: dict[str, Any]) -> str:
+    """How cost grows, as SVG: the last run on the newest Python."""
+    rows = results["runs"][-1]["rows"].values()
+    return svg(
+        {_curve(row): {size: row["figures"][name] for name, size in row["sizes"].items()} for row in _sized(rows)}
+    )
+
+
+def _sized(rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if "sizes" in row]
+
+
+def _curve(row: Row) -> str:
+    return f"{row['per']}, by {row['axis']}"
 
 
 def _table(head: list[str], rows: Iterable[list[str]]) -> str:
@@ -93,8 +117,7 @@ def _range(values: list[float]) -> str:
 
 def _figures(title: str, by_python: dict[str, list[Run]]) -> Iterable[list[str]]:
     found = [run["rows"][title] for runs in by_python.values() for run in runs if title in run["rows"]]
-    names = list(dict.fromkeys(name for row in found for name in row.get("figures", {})))
-    for name in names:
+    for name in dict.fromkeys(name for row in found for name in row.get("figures", {})):
         cells = []
         for runs in by_python.values():
             rows = [run["rows"][title] for run in runs if name in run["rows"].get(title, {}).get("figures", {})]
@@ -103,7 +126,7 @@ def _figures(title: str, by_python: dict[str, list[Run]]) -> Iterable[list[str]]
 
 
 def _spread(quartiles: list[list[float]], unit: str) -> str:
-    """The median of all runs, and the widest quartiles among them."""
+    """The median of the runs' medians, and the widest quartiles among them."""
     middle = sorted(each[1] for each in quartiles)[len(quartiles) // 2]
     low, high = min(each[0] for each in quartiles), max(each[2] for each in quartiles)
     return f"{_number(middle)} {unit} ({_number(low)}–{_number(high)})"
@@ -113,62 +136,87 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def _growth(titles: list[str], by_python: dict[str, list[Run]]) -> Iterable[list[str]]:
+    for title in titles:
+        cells = []
+        for runs in by_python.values():
+            for row in _sized(run["rows"][title] for run in runs[-1:] if title in run["rows"]):
+                points = [f"{_number(row['figures'][name][1])} at {size:,}" for name, size in row["sizes"].items()]
+                cells.append(f"{', '.join(points)} ({row['unit']})")
+                name = _curve(row)
+        if cells:
+            yield [name, *cells]
+
+
+def _day(day: dict[str, Any]) -> str:
+    done = day["done"]
+    messages = sum(number for name, number in done.items() if name.startswith("messages"))
+    jobs = sum(number for name, number in done.items() if name.startswith("jobs"))
+    half = day["resident"][len(day["resident"]) // 2 :]
+    return (
+        f"{messages:,} messages and {jobs:,} print jobs in {day['seconds']:.0f} s, with {day['collections']:,} "
+        f"collections of up to {day['series']:,} series beside them. Every count was exact, {day['exported']:,} spans exported and "
+        f"{day['dropped']:,} dropped. Memory: {day['resident'][0] / 1e6:.1f} MB at first, "
+        f"{min(half) / 1e6:.1f} to {max(half) / 1e6:.1f} MB in the second half, {day['growth'] / 1e6:+.2f} MB from its "
+        "beginning to its end.\n"
+    )
+
+
+# -- the platform's limits -------------------------------------------------------------------------------------------
+
+
+def _more(row: Row) -> float:
+    """Milliseconds that an operation takes longer, of microseconds."""
+    return float(row["figures"]["printobs"][1] - row["figures"]["bare"][1]) / 1e3
+
+
+REQUEST: Final = "HTTP request"
+MESSAGE: Final = "message through an ASGI application"
+START: Final = "start: imports, configure(), instrument()"
+SCRAPE: Final = "scrape of 1,000 series"
+
+# Those of the platform that printobs implements: the row, what of it, and what that may be at most.
+SEED: Final[tuple[tuple[str, str, Callable[[Row], float], str, float], ...]] = (
+    ("collecting metrics: less than 1 ms for a request", REQUEST, _more, "ms", 1.0),
+    ("HTTP middleware: less than 0.5 ms", REQUEST, _more, "ms", 0.5),
+    ("WebSocket: less than 0.1 ms for an event", MESSAGE, _more, "ms", 0.1),
+    (
+        "memory: less than 50 MB",
+        START,
+        lambda row: max(row["memory"]["printobs"]) - min(row["memory"]["bare"]),
+        "MB",
+        50.0,
+    ),
+    ("a scrape: less than 200 ms", SCRAPE, lambda row: float(row["figures"]["printobs"][1]) / 1e3, "ms", 200.0),
+)
+
+
 def _limits(by_python: dict[str, list[Run]]) -> Iterable[list[str]]:
     for text, title, measure, unit, limit in SEED:
         cells = []
         for runs in by_python.values():
             worst = max(measure(run["rows"][title]) for run in runs)
             if worst > limit:
-                raise SystemExit(f"{text}: {worst:.3g} {unit} were measured")
+                raise ValueError(f"{text}: {worst:.3g} {unit} were measured")
             cells.append(f"{_number(worst)} {unit}")
         yield [text, *cells]
 
 
-def _more(ours: str) -> Any:
-    return lambda row: row["figures"][ours][1] - row["figures"]["bare"][1]
-
-
-# The limits of the platform that printobs implements; the worst of all runs.
-SEED: Final = (
-    (
-        "collecting metrics: less than 1 ms for a request",
-        "HTTP request",
-        lambda row: _more("printobs")(row) / 1e3,
-        "ms",
-        1.0,
-    ),
-    ("HTTP middleware: less than 0.5 ms", "HTTP request", lambda row: _more("printobs")(row) / 1e3, "ms", 0.5),
-    (
-        "WebSocket: less than 0.1 ms for an event",
-        "message through an ASGI application",
-        lambda row: _more("printobs")(row) / 1e3,
-        "ms",
-        0.1,
-    ),
-    (
-        "memory: less than 50 MB",
-        "start: imports, configure(), instrument()",
-        lambda row: max(row["memory"]["printobs"]) - min(row["memory"]["bare"]),
-        "MB",
-        50.0,
-    ),
-    (
-        "a scrape: less than 200 ms",
-        "scrape of 1,000 series",
-        lambda row: row["figures"]["printobs"][1] / 1e3,
-        "ms",
-        200.0,
-    ),
-)
-
-
-def main(paths: list[str]) -> None:
-    """Keep these runs, if any are given, and write the page."""
-    if paths:
-        runs = [kept(Path(each)) for each in paths]
-        RESULTS.write_text(json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
-    PAGE.write_text(page(json.loads(RESULTS.read_text())))
+def main() -> None:
+    """Keep these runs, where any are given, and write the page and its plot."""
+    parser = argparse.ArgumentParser("python -m benchmarks.report")
+    parser.add_argument("--day", type=Path)
+    parser.add_argument("runs", type=Path, nargs="*")
+    options = parser.parse_args()
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if options.runs:
+        results["runs"] = [kept(each) for each in options.runs]
+    if options.day is not None:
+        results["day"] = json.loads(options.day.read_text())
+    RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    PAGE.write_text(page(results))
+    PLOT.write_text(plot(results))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from benchmarks.plot import curves, svg
+from benchmarks.plot import svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -25,9 +25,3 @@ def test_marks() -> None:
 def test_nothing() -> None:
     with pytest.raises(ValueError, match="nothing to draw"):
         svg({})
-
-
-def test_curves() -> None:
-    info = {"per": "job", "axis": "printers", "sizes": {"1 printers": 1}, "figures": {"1 printers": [1.0, 2.0, 3.0]}}
-    benchmarks = {"benchmarks": [{"extra_info": info}, {"extra_info": {"title": "another row"}}]}
-    assert curves(benchmarks) == {"job, by printers": {1: [1.0, 2.0, 3.0]}}
