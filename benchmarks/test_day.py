@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks import day
+from benchmarks.day.run import GROWTH, Figures, growth, run
 from benchmarks.rows import Rows
 
 
@@ -23,7 +23,7 @@ def quiet() -> Iterator[None]:
 
 @pytest.mark.usefixtures("quiet")
 def test_day(rows: Rows, benchmark: BenchmarkFixture) -> None:
-    found: day.Figures = benchmark.pedantic(lambda: day.run(200_000, 2_000, 240), rounds=1, iterations=1)
+    found: Figures = benchmark.pedantic(lambda: run(200_000, 2_000, 240), rounds=1, iterations=1)
     rows.note(
         title="a day of 200,000 messages and 2,000 jobs",
         unit="s",
@@ -50,5 +50,5 @@ def test_day(rows: Rows, benchmark: BenchmarkFixture) -> None:
 
 def test_growth() -> None:
     steady = [50_000_000 + each % 3 * 4_096 for each in range(60)]
-    assert abs(day.growth([10_000_000, *steady[1:]])) < 10_000, "the first half is the warm-up's"
-    assert day.growth([size + 40_000 * number for number, size in enumerate(steady)]) > day.GROWTH
+    assert abs(growth([10_000_000, *steady[1:]])) < 10_000, "the first half is the warm-up's"
+    assert growth([size + 40_000 * number for number, size in enumerate(steady)]) > GROWTH
