@@ -155,8 +155,8 @@ def _day(day: dict[str, Any]) -> str:
     half = day["resident"][len(day["resident"]) // 2 :]
     return (
         f"{messages:,} messages and {jobs:,} print jobs in {day['seconds']:.0f} s, with {day['collections']:,} "
-        f"collections of up to {day['series']:,} series beside them. Every count was exact, {day['exported']:,} spans exported and "
-        f"{day['dropped']:,} dropped. Memory: {day['resident'][0] / 1e6:.1f} MB at first, "
+        f"collections of up to {day['series']:,} series beside them. Every count was exact, {day['exported']:,} spans "
+        f"exported and {day['dropped']:,} dropped. Memory: {day['resident'][0] / 1e6:.1f} MB at first, "
         f"{min(half) / 1e6:.1f} to {max(half) / 1e6:.1f} MB in the second half, {day['growth'] / 1e6:+.2f} MB from its "
         "beginning to its end.\n"
     )
@@ -172,7 +172,7 @@ def _more(row: Row) -> float:
 
 REQUEST: Final = "HTTP request"
 MESSAGE: Final = "message through an ASGI application"
-START: Final = "start: imports, configure(), instrument()"
+PROCESS: Final = "memory of a process that has started"
 SCRAPE: Final = "scrape of 1,000 series"
 
 # Those of the platform that printobs implements: the row, what of it, and what that may be at most.
@@ -180,13 +180,7 @@ SEED: Final[tuple[tuple[str, str, Callable[[Row], float], str, float], ...]] = (
     ("collecting metrics: less than 1 ms for a request", REQUEST, _more, "ms", 1.0),
     ("HTTP middleware: less than 0.5 ms", REQUEST, _more, "ms", 0.5),
     ("WebSocket: less than 0.1 ms for an event", MESSAGE, _more, "ms", 0.1),
-    (
-        "memory: less than 50 MB",
-        START,
-        lambda row: max(row["memory"]["printobs"]) - min(row["memory"]["bare"]),
-        "MB",
-        50.0,
-    ),
+    ("memory: less than 50 MB", PROCESS, lambda row: _more(row) * 1e3, "MB", 50.0),
     ("a scrape: less than 200 ms", SCRAPE, lambda row: float(row["figures"]["printobs"][1]) / 1e3, "ms", 200.0),
 )
 

@@ -86,10 +86,6 @@ class Rows:
         self.figures({name: [took[name] for took in looks[-1]] for name in candidates})
         self.ratios(gates, looks[-1])
 
-    def play(self, target: Callable[[], object], rounds: int) -> None:
-        """Run ``target`` so many times: it measures by itself what is kept by `figures` and `ratios`."""
-        self._benchmark.pedantic(target, rounds=rounds, iterations=1)
-
     def elsewhere(
         self,
         title: str,

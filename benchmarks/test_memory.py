@@ -126,17 +126,22 @@ def test_idle_connection(rows: Rows, bound: Providers, what: str) -> None:
     else:
         kinds: dict[str, type[Protocol]] = {"bare": ServerProtocol, "printobs": CountedServer}
         candidates = {name: lambda kind=kind: kept(lambda: protocol(kind)) for name, kind in kinds.items()}  # type: ignore[misc]
-    rounds: list[Round] = []
 
-    def play() -> None:
-        rounds.append({name: candidate() for name, candidate in candidates.items()})
+    def look(_: int) -> list[Round]:
+        return [{name: candidate() for name, candidate in candidates.items()} for _ in range(ROUNDS)]
 
-    rows.play(play, ROUNDS)
-    rows.note(title=f"idle connection, {what}", unit="B")
-    rows.figures({name: [each[name] for each in rounds] for name in candidates})
-    # An ASGI connection keeps two coroutines, a context and the handshake's IDs too: twice the budget, and said so.
-    limit = 2.3 if what == "ASGI" else 1.0
-    rows.ratios(
-        [Gate("bytes over bare, by 1,024", lambda used: (used["printobs"] - used["bare"]) / 1024, limit, BUDGET)],
-        rounds,
+    rows.elsewhere(
+        f"idle connection, {what}",
+        "B",
+        look,
+        # An ASGI connection keeps two coroutines, a context and the handshake's IDs too: twice the budget, and said so.
+        [
+            Gate(
+                "bytes over bare, by 1,024",
+                lambda used: (used["printobs"] - used["bare"]) / 1024,
+                2.3 if what == "ASGI" else 1.0,
+                BUDGET,
+            )
+        ],
+        looks=1,
     )
