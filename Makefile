@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CHECK_PYTHON := import sys; sys.exit(0 if sys.version_info >= (3, 11) else "printobs needs Python 3.11 or newer; %s is %d.%d: name another, as in make PYTHON=python3.12" % (sys.executable, sys.version_info[0], sys.version_info[1]))
 SOURCES := $(shell find src pyproject.toml README.md -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help demo demo-up test coverage lint mutants soak bench clean
+.PHONY: help demo demo-up test coverage lint mutants soak bench slow clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ $(VENV)/.run: $(BIN)/python constraints.txt examples/requirements.txt $(SOURCES)
 	@$(PIP) install --constraint constraints.txt --force-reinstall --no-deps $(VENV)/wheel/*.whl
 	@set -- $(VENV)/wheel/*.whl && $(PIP) install --constraint constraints.txt "$$1[all]" --requirement examples/requirements.txt
 	@touch $@
+
+slow: $(VENV)/.dev ## make each hot path slower on purpose; the benchmark must turn red
+	@$(BIN)/python -m tests.mutants --slow $(ARGS)
 
 $(VENV)/uvloop: benchmarks/requirements.txt $(BIN)/python
 	@rm -rf $@

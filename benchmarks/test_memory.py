@@ -139,7 +139,7 @@ def test_idle_connection(rows: Rows, bound: Providers, what: str) -> None:
             Gate(
                 "bytes over bare, by 1,024",
                 lambda used: (used["printobs"] - used["bare"]) / 1024,
-                2.3 if what == "ASGI" else 1.0,
+                2.1 if what == "ASGI" else 1.0,
                 BUDGET,
             )
         ],

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any, Final
 
 import pytest
+from opentelemetry import propagate
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from websockets.asyncio.messages import Assembler as AsyncioAssembler
 from websockets.client import ClientProtocol
@@ -17,6 +18,7 @@ from websockets.server import ServerProtocol
 from websockets.sync.messages import Assembler as SyncAssembler
 from websockets.uri import parse_uri
 
+import printobs
 from benchmarks.peers import BY_HAND, LABELS_INC, handled, labels_inc
 from benchmarks.providers import Providers
 from benchmarks.rows import Candidate, Gate, Rows, both_over_bare, over_bare
@@ -135,21 +137,48 @@ def test_received(rows: Rows, bound: Providers, kind: str, side: str, bare: type
 
 
 @pytest.mark.parametrize("sampled", [True, False], ids=["sampled", "unsampled"])
+@pytest.mark.parametrize(("side", "bare"), [("server", ServerProtocol), ("client", ClientProtocol)])
 @pytest.mark.parametrize("kind", ["asyncio", "sync"])
-def test_received_with_context(rows: Rows, bound: Providers, kind: str, sampled: bool) -> None:
+def test_received_with_context(
+    rows: Rows, bound: Providers, kind: str, side: str, bare: type[Protocol], sampled: bool
+) -> None:
     plain, ours = ASSEMBLERS[kind]
     by_hand = handled(bound.traces.get_tracer("by hand"))
-    text = carrying(sampled)
+    text, each = carrying(sampled), float(sampled)
     rows.compare(
-        f"message with a {'sampled' if sampled else 'unsampled'} context, received by a websockets {kind} server",
+        f"message with a {'sampled' if sampled else 'unsampled'} context, received by a websockets {kind} {side}",
         {
-            "bare": Candidate(receiving(kind, protocol(ServerProtocol), plain, text)),
-            "printobs": Candidate(receiving(kind, protocol(CountedServer), ours, text), bound.spans, float(sampled)),
-            BY_HAND: Candidate(
-                receiving(kind, protocol(ServerProtocol), plain, text, by_hand), bound.spans, float(sampled)
-            ),
+            "bare": Candidate(receiving(kind, protocol(bare), plain, text)),
+            "printobs": Candidate(receiving(kind, protocol(COUNTED[side]), ours, text), bound.spans, each),
+            BY_HAND: Candidate(receiving(kind, protocol(bare), plain, text, by_hand), bound.spans, each),
         },
         [Gate("over bare, by hand-written", both_over_bare("printobs", "bare", BY_HAND), 1.75)],
+        rounds=11,
+    )
+
+
+def test_injected(rows: Rows, providers: Providers) -> None:
+    message = {"type": "job", "printer": "kitchen", "text": TEXT}
+    tracer = providers.traces.get_tracer("sender")
+
+    def sending(put: Callable[[dict[str, str]], object]) -> Callable[[], int]:
+        def run() -> int:
+            with tracer.start_as_current_span("sending"):
+                for _ in range(BATCH):
+                    put(dict(message))
+            return BATCH
+
+        return run
+
+    by_hand = "opentelemetry.propagate.inject()"
+    rows.compare(
+        "context put into a message that is sent",
+        {
+            "bare": Candidate(sending(lambda _: None)),
+            "printobs": Candidate(sending(printobs.inject)),
+            by_hand: Candidate(sending(propagate.inject)),
+        },
+        [Gate("over bare, by the propagator's", both_over_bare("printobs", "bare", by_hand), 2.0)],
         rounds=11,
     )
 

@@ -18,6 +18,7 @@ from printobs.core.flushing import flush
 from printobs.core.guard import Guard
 from printobs.core.telemetry import Telemetry
 from printobs.integrations import asgi_http, asgi_route, asgi_websocket
+from printobs.integrations.asgi_websocket import WebSocket
 from printobs.signals.connections import FOLLOWED
 from printobs.signals.event_loop import watch_event_loop
 
@@ -52,30 +53,53 @@ class TelemetryMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection (https://asgi.readthedocs.io/en/latest/specs/www.html)."""
-        await _follow(telemetry.current(), self.app, self.app, scope, receive, send, every=self._every)
+        bound = telemetry.current()
+        followed = _websocket(bound, self.app, scope, receive, send, every=self._every)
+        if followed is None:
+            await _follow(bound, self.app, self.app, scope, receive, send)
+            return
+        with followed:
+            await self.app(scope, followed.receive, followed.send)
+
+
+# No coroutines of their own: each idle connection would keep them.
+
+
+def _websocket(
+    bound: Telemetry, routed: object, scope: Scope, receive: Receive, send: Send, *, every: bool = False
+) -> WebSocket | None:
+    """The WebSocket of ``scope``, entered while it is served; ``None`` where it is none, or is followed already."""
+    if scope["type"] != "websocket" or FOLLOWED in scope:
+        return None
+    scope[FOLLOWED] = None
+    known, route = _routed(routed, scope)
+    return asgi_websocket.follow(bound, route, scope, receive, send, routed=known, every=every)
 
 
 def _follow(
-    bound: Telemetry, routed: object, app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, every: bool = False
+    bound: Telemetry, routed: object, app: ASGIApp, scope: Scope, receive: Receive, send: Send
 ) -> Awaitable[None]:
-    # No coroutine of its own: each idle connection would keep it.
+    """``app`` followed where ``scope`` is a request or the lifespan, else ``app`` alone."""
     kind = scope["type"]
     # In a scope that is followed already: mounted applications come here again.
-    if FOLLOWED in scope or kind not in ("http", "websocket", "lifespan"):
+    if FOLLOWED in scope or kind not in ("http", "lifespan"):
         return app(scope, receive, send)
     scope[FOLLOWED] = None
     if kind == "lifespan":
         with _guard:
             watch_event_loop()
         return app(scope, receive, functools.partial(_flushed_first, send))
+    _, route = _routed(routed, scope)
+    return asgi_http.serve(bound, app, route, scope, receive, send)
+
+
+def _routed(routed: object, scope: Scope) -> tuple[bool, str | None]:
+    """Whether ``routed`` has routes that can be read, and the template of the one that takes ``scope``."""
     routes = route = None
     with _guard:
         routes = asgi_route.routes(routed)
         route = None if routes is None else asgi_route.template(routes, scope)
-    if kind == "http":
-        return asgi_http.serve(bound, app, route, scope, receive, send)
-    known = routes is not None
-    return asgi_websocket.serve(bound, app, route, scope, receive, send, routed=known, every=every)
+    return routes is not None, route
 
 
 async def _flushed_first(send: Send, message: Message) -> None:
@@ -101,7 +125,12 @@ def instrument(bound: Telemetry) -> None:
         if _patched is not call:  # undone, but held by whoever patched after us
             await original(self, scope, receive, send)
             return
-        await _follow(bound, self, functools.partial(original, self), scope, receive, send)
+        followed = _websocket(bound, self, scope, receive, send)
+        if followed is None:
+            await _follow(bound, self, functools.partial(original, self), scope, receive, send)
+            return
+        with followed:
+            await original(self, scope, followed.receive, followed.send)
 
     _original, _patched = original, call
     Starlette.__call__ = call  # type: ignore[method-assign]

@@ -10,7 +10,7 @@ from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import SpanKind
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from printobs.core.attributes import error_type
 from printobs.core.conventions import (
@@ -33,9 +33,8 @@ _DOING: Final = "following a WebSocket"
 _guard: Final = Guard(_DOING)
 
 
-async def serve(
+def follow(
     telemetry: Telemetry,
-    app: ASGIApp,
     route: str | None,
     scope: Scope,
     receive: Receive,
@@ -43,42 +42,34 @@ async def serve(
     *,
     routed: bool = False,
     every: bool = False,
-) -> None:
-    """Serve one WebSocket of ``app``; its exceptions pass, and none of the telemetry's does.
+) -> WebSocket | None:
+    """The WebSocket of ``scope``, its handshake begun; ``None`` where telemetry fails, as it may never the application.
 
     ``routed``: the application has routes, so that where ``route`` is ``None`` none takes this one.
     """
-    before = context.get_current()
-    followed: _WebSocket | None = None
+    followed: WebSocket | None = None
     with _guard:
-        followed = _WebSocket(endpoint(telemetry, WEBSOCKET_SERVER, {} if route is None else {HTTP_ROUTE: route}))
+        followed = WebSocket(endpoint(telemetry, WEBSOCKET_SERVER, {} if route is None else {HTTP_ROUTE: route}))
         followed.begin(scope, receive, send, every, route)
         followed.unrouted = routed and route is None
-    if followed is None or followed.handshake is None:
-        await app(scope, receive, send)
-        return
-    scope[FOLLOWED] = followed
-    try:
-        await app(scope, followed.receive, followed.send)
-    except BaseException as error:
-        followed.returned(error)
-        raise
-    else:
-        followed.returned(None)
-    finally:
-        scope[FOLLOWED] = None  # they would keep each other
-        context.attach(before)
+        scope[FOLLOWED] = followed
+    return None if followed is None or followed.handshake is None else followed
 
 
-class _WebSocket(Connection):
-    """One WebSocket: what the application receives and sends passes here. ``handshake``: until it is answered."""
+class WebSocket(Connection):
+    """One WebSocket: what the application receives and sends passes here. ``handshake``: until it is answered.
+
+    Entered while the application serves it: leaving ends it, with the exception that the application has left by.
+    """
 
     __slots__ = (
+        "_before",
         "_clock",
         "_messages",
         "_received_binary",
         "_received_text",
         "_round_trip",
+        "_scope",
         "_sent_binary",
         "_sent_text",
         "_theirs_receive",
@@ -109,12 +100,13 @@ class _WebSocket(Connection):
 
     def begin(self, scope: Scope, receive: Receive, send: Send, every: bool, route: str | None) -> None:
         """Start the handshake's span, current until it is answered."""
+        self._scope = scope
         self._theirs_receive = receive
         self._theirs_send = send
         self._clock = _clock(receive)
         self._round_trip = 0.0
 
-        current = context.get_current()
+        self._before = current = context.get_current()
         parent = current
         with _guard:
             if not trace.get_current_span().get_span_context().is_valid:
@@ -131,6 +123,14 @@ class _WebSocket(Connection):
         base = with_handshake(link, correlation.with_id(identifier, _without_span(current)))
         self._messages = Messages(self.endpoint.telemetry, link, every=every)
         self.handshake = current_until_over(span, base)
+
+    def __enter__(self) -> None:
+        """Its application is about to be called."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        self._returned(error)
+        self._scope[FOLLOWED] = None  # they would keep each other
+        context.attach(self._before)
 
     # -- the hot path ------------------------------------------------------------------------------------------------
 
@@ -209,7 +209,7 @@ class _WebSocket(Connection):
             _status(handshake, status)
             handshake.finish(str(status))
 
-    def returned(self, error: BaseException | None) -> None:
+    def _returned(self, error: BaseException | None) -> None:
         """The application has returned or raised: who has not closed gets no event, and the client an abnormal end."""
         with _guard:
             self._messages.over(error)
