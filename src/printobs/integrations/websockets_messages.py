@@ -31,7 +31,7 @@ class AsyncioAssembler(AsyncioAssemblerBase):
             return await super().get(decode)
         if messages.busy is not None:
             messages.over()
-        message = await super().get(decode)
+        message = await AsyncioAssemblerBase.get(self, decode)  # not super(): see `Counted`
         if may_carry(message):
             messages.taken(message)
         return message
@@ -57,7 +57,7 @@ class SyncAssembler(SyncAssemblerBase):
             return super().get(timeout, decode)
         if messages.busy is not None:
             messages.over()
-        message = super().get(timeout, decode)
+        message = SyncAssemblerBase.get(self, timeout, decode)
         if may_carry(message):
             messages.taken(message)
         return message
