@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
 import sys
 from contextlib import suppress
@@ -12,6 +13,7 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn._types import ASGISendEvent
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 
@@ -54,6 +56,14 @@ class _Protocol(WebSocketsSansIOProtocol):
             self.handshake_complete = True
 
 
+class _Proxied(ProxyHeadersMiddleware):
+    """Keeps nothing of the headers that strangers send: uvicorn keeps the last 4,096, half a megabyte."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(app, os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1"))  # type: ignore[arg-type]
+        self.trusted_hosts._trusts = self.trusted_hosts._compute_trust  # type: ignore[assignment]
+
+
 def _one_line(record: logging.LogRecord) -> bool:
     """A caller's invalid UTF-8 is his fault: no traceback of ours."""
     if record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError):
@@ -66,7 +76,8 @@ def server(app: ASGIApp, settings: Settings) -> Server:
     """A server of ``app``, not started yet."""
     logging.getLogger("uvicorn.error").addFilter(_one_line)
     config = uvicorn.Config(
-        app,
+        _Proxied(app),
+        proxy_headers=False,
         host=settings.host,
         port=settings.port,
         log_config=None,
