@@ -11,7 +11,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Sampler
 
 
-class _Counting(SpanExporter):
+class Counting(SpanExporter):
+    """Keeps nothing of the spans but how many they were."""
+
     def __init__(self) -> None:
         self.exported = 0
 
@@ -24,7 +26,7 @@ class Providers:
     """A tracer provider that batches and counts, a meter provider that aggregates; nothing is sent."""
 
     def __init__(self, sampler: Sampler = DEFAULT_ON) -> None:
-        self._exporter = _Counting()
+        self._exporter = Counting()
         self._reader = InMemoryMetricReader()
         self.traces = TracerProvider(sampler=sampler)
         # Never full: a span that is dropped is cheaper than one that is kept.

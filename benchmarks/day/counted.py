@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from unittest.mock import patch
 
@@ -16,24 +16,17 @@ from opentelemetry.sdk.metrics.export import (
     MetricsData,
     NumberDataPoint,
 )
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-
-class _Counting(SpanExporter):
-    def __init__(self) -> None:
-        self.exported = 0
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        self.exported += len(spans)
-        return SpanExportResult.SUCCESS
+from benchmarks.providers import Counting
 
 
 class Providers:
     """The SDK as an application sets it up: a queue of the usual length, which may overflow, and says so."""
 
     def __init__(self) -> None:
-        self._exporter = _Counting()
+        self._exporter = Counting()
         self._own = InMemoryMetricReader()  # of the SDK's own metrics
         self._own_provider = MeterProvider([self._own])
         self.reader = InMemoryMetricReader()
