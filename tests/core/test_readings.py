@@ -58,3 +58,21 @@ def test_beyond_the_cap_there_is_one_series_for_all_others() -> None:
         found = list(readings.observe(CallbackOptions()))
         assert [each.value for each in found] == [1, 2, expected]
         assert found[-1].attributes == {"otel.metric.overflow": True}
+
+
+def test_a_hall_of_printers_has_all_its_states() -> None:
+    states = [f"state {number}" for number in range(11)]
+
+    class Printer:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def read(self) -> Iterable[Observation]:
+            return [Observation(int(each == "state 0"), {"printer": self.name, "state": each}) for each in states]
+
+    readings, printers = Readings(sum, "test.metric"), [Printer(str(number)) for number in range(150)]
+    for printer in printers:
+        readings.add(printer, Printer.read)
+    found = list(readings.observe(CallbackOptions()))
+    assert len(found) == 150 * 11
+    assert sum(each.value for each in found) == 150

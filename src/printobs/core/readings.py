@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from printobs.core.cells import CAP, OVERFLOW, overflowed
+from printobs.core.cells import OVERFLOW, overflowed
 from printobs.core.guard import Guard
 from printobs.core.locks import Lock
+
+CAP: Final = 2_000  # the SDK's own for an instrument: a set of states, as of a printer, has a series for each of them
 
 _guard: Final = Guard("reading a value")
 _lock: Final = Lock()
