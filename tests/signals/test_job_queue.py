@@ -87,7 +87,7 @@ def test_series_have_a_bound_and_no_count_is_lost(sdk: Sdk, queue: JobQueue) -> 
         queue.outcomes("mitte", f"p{number}", "receipt", "confirmed", "", 2)
         queue.waits(f"{number}", f"branch-{number}", f"kind-{number}")
         queue.ended(f"{number}", "confirmed")
-    assert len(sdk.points("job.outcomes")) == 501
+    assert len(sdk.points("job.outcomes")) == 2001
     assert sdk.value("job.outcomes") == 6000
     assert len(sdk.points("job.queue.length")) <= 501
     assert len(sdk.points("job.duration")) <= 600

@@ -33,7 +33,7 @@ class JobQueue:
     """Tell it what the application's own records say; collections read it, and ask the application nothing.
 
     Totals are told as they are, so that they are as durable as the application keeps them, and no more than it keeps:
-    those of before a restart are told at the start. Beyond 500 of an instrument, the rest are one series. All series
+    those of before a restart are told at the start. Beyond 2,000 of an instrument, the rest are one series. All series
     end with the object. One thread at a time may call it; nothing here raises. ``now`` is in seconds.
     """
 
