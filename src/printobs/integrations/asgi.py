@@ -53,22 +53,25 @@ class TelemetryMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection (https://asgi.readthedocs.io/en/latest/specs/www.html)."""
-        bound = telemetry.current()
-        followed = _websocket(bound, self.app, scope, receive, send, every=self._every)
+        followed = _websocket(telemetry.current(), self.app, scope, receive, send, every=self._every)
         if followed is None:
-            await _follow(bound, self.app, self.app, scope, receive, send)
+            await _follow(telemetry.current(), self.app, self.app, scope, receive, send)
             return
-        with followed:
+        try:
             await self.app(scope, followed.receive, followed.send)
+        except BaseException as error:
+            followed.returned(error)
+            raise
+        followed.returned()
 
 
-# No coroutines of their own: each idle connection would keep them.
+# Neither coroutines of their own nor a context manager: each idle connection would keep them.
 
 
 def _websocket(
     bound: Telemetry, routed: object, scope: Scope, receive: Receive, send: Send, *, every: bool = False
 ) -> WebSocket | None:
-    """The WebSocket of ``scope``, entered while it is served; ``None`` where it is none, or is followed already."""
+    """The WebSocket of ``scope``; ``None`` where it is none, or is followed already. Tell it when it was served."""
     if scope["type"] != "websocket" or FOLLOWED in scope:
         return None
     scope[FOLLOWED] = None
@@ -129,8 +132,12 @@ def instrument(bound: Telemetry) -> None:
         if followed is None:
             await _follow(bound, self, functools.partial(original, self), scope, receive, send)
             return
-        with followed:
+        try:
             await original(self, scope, followed.receive, followed.send)
+        except BaseException as error:
+            followed.returned(error)
+            raise
+        followed.returned()
 
     _original, _patched = original, call
     Starlette.__call__ = call  # type: ignore[method-assign]

@@ -57,10 +57,7 @@ def follow(
 
 
 class WebSocket(Connection):
-    """One WebSocket: what the application receives and sends passes here. ``handshake``: until it is answered.
-
-    Entered while the application serves it: leaving ends it, with the exception that the application has left by.
-    """
+    """One WebSocket: what the application receives and sends passes here. ``handshake``: until it is answered."""
 
     __slots__ = (
         "_before",
@@ -123,14 +120,6 @@ class WebSocket(Connection):
         base = with_handshake(link, correlation.with_id(identifier, _without_span(current)))
         self._messages = Messages(self.endpoint.telemetry, link, every=every)
         self.handshake = current_until_over(span, base)
-
-    def __enter__(self) -> None:
-        """Its application is about to be called."""
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        self._returned(error)
-        self._scope[FOLLOWED] = None  # they would keep each other
-        context.attach(self._before)
 
     # -- the hot path ------------------------------------------------------------------------------------------------
 
@@ -209,7 +198,7 @@ class WebSocket(Connection):
             _status(handshake, status)
             handshake.finish(str(status))
 
-    def _returned(self, error: BaseException | None) -> None:
+    def returned(self, error: BaseException | None = None) -> None:
         """The application has returned or raised: who has not closed gets no event, and the client an abnormal end."""
         with _guard:
             self._messages.over(error)
@@ -219,6 +208,8 @@ class WebSocket(Connection):
                 self.endpoint.refused(Refusal.ERROR)  # the server answers 500 for it
                 self._unanswered("500" if failure is None else failure)
             self._ended(None, failure)
+        self._scope[FOLLOWED] = None  # they would keep each other
+        context.attach(self._before)
 
     def _ended(self, code: int | None, failure: str | None = None) -> None:
         with _guard:
