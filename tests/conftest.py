@@ -1,6 +1,7 @@
 """What every test may use: an SDK of its own that keeps what was emitted."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from printobs.core.telemetry import Telemetry
 
 # What doctor has saved for this machine's own printers is not the tests' to use.
 os.environ["PRINTOBS_PRINTERS"] = str(Path(tempfile.gettempdir(), "no-such-printobs", "printers.json"))
+
+# A shell that runs this in the background has its processes ignore Ctrl-C, and theirs; the tests send it to some.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass
