@@ -60,12 +60,37 @@ def exported(points: Points, noun: str) -> dict[str | None, float]:
     return {attributes.get("error.type"): value or 0 for each, _, attributes, value, _ in points if each == name}
 
 
-@pytest.mark.parametrize("status", [302, 400, 503])
-def test_what_a_collector_refuses_is_lost(otlp_sink: OtlpSink, status: int) -> None:
+def inflight(points: Points, noun: str) -> list[float | None]:
+    return [value for name, _, _, value, _ in points if name == f"otel.sdk.exporter.{noun}.inflight"]
+
+
+def errors(points: Points, component: str) -> set[str | None]:
+    """How its attempts have ended."""
+    return {
+        attributes.get("error.type")
+        for name, _, attributes, *_ in points
+        if name == "otel.sdk.exporter.operation.duration" and attributes["otel.component.type"] == component
+    }
+
+
+def test_what_a_collector_refuses_for_good_is_lost(otlp_sink: OtlpSink) -> None:
+    otlp_sink.refuse(400)
+    points = run(otlp_sink.endpoint)
+    assert exported(points, "span") == {"400": 5}
+    assert exported(points, "log")["400"] >= 4
+    assert list(exported(points, "metric_data_point")) == ["400"]
+    assert inflight(points, "span") == [0]
+
+
+@pytest.mark.parametrize("status", [302, 503])
+def test_what_a_collector_refuses_for_now_waits(otlp_sink: OtlpSink, status: int) -> None:
     otlp_sink.refuse(status)
     points = run(otlp_sink.endpoint)
-    assert exported(points, "span") == {str(status): 5}
-    assert exported(points, "log")[str(status)] >= 4
+    assert (exported(points, "span"), exported(points, "log")) == ({}, {})
+    assert inflight(points, "span") == [5]
+    assert inflight(points, "log")[0] >= 4  # type: ignore[operator]
+    assert errors(points, "otlp_http_span_exporter") == {str(status)}
+    # Of metrics the next export says all that the last one would have.
     assert list(exported(points, "metric_data_point")) == [str(status)]
 
 
@@ -118,9 +143,11 @@ def test_no_more_is_lost_than_there_was(how: str, expected: dict[str | None, flo
 )
 def test_why_nothing_arrives_is_said(how: str, error: str) -> None:
     with bad_collector(how) as endpoint:
-        [said] = exported(run(endpoint), "span")
+        points = run(endpoint)
+    [said] = errors(points, "otlp_http_span_exporter")
     assert said is not None
     assert said.endswith(error)
+    assert inflight(points, "span") == [5]
 
 
 def test_what_a_full_queue_drops_is_counted_by_the_sdk() -> None:

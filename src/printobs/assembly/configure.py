@@ -44,6 +44,9 @@ def configure(
     ``OTEL_EXPORTER_OTLP_PROTOCOL`` says otherwise, and not exported at all if it is not. A provider is made all the
     same: a metrics endpoint can be scraped, and log records carry trace IDs.
 
+    Spans and log records that a collector cannot be given over HTTP wait until it can, as many again as the SDK's own
+    queue holds (``OTEL_BSP_MAX_QUEUE_SIZE``, ``OTEL_BLRP_MAX_QUEUE_SIZE``); the oldest are given up for newer ones.
+
     Servers that fork their workers call this in each worker, after the fork: what was counted before it would be
     counted once more by every child.
     """

@@ -9,24 +9,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
+from opentelemetry.sdk.environment_variables import OTEL_BLRP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_QUEUE_SIZE
 from opentelemetry.sdk.environment_variables import OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED as SDK_METRICS
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricsData
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
+from printobs.assembly.outbox import Attempt, Outbox
 from printobs.core import clock, conventions, telemetry
 from printobs.core.attributes import clean, error_type
-from printobs.core.conventions import COMPONENT_TYPE, ERROR_TYPE, OTHER, Instrument
+from printobs.core.conventions import COMPONENT_TYPE, ERROR_TYPE, OTHER
 from printobs.core.guard import Guard
 
 if TYPE_CHECKING:
     from printobs.assembly.otlp_http import Session
 
+_QUEUE: Final = 2048  # https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+
 _guard: Final = Guard("counting an export")
+
+# What waits in an outbox, by signal.
+_INFLIGHT: Final = {"traces": conventions.INFLIGHT_SPANS, "logs": conventions.INFLIGHT_RECORDS}
 
 # What each signal's records are called in the conventions: the instrument, and the middle of the component's type.
 _SIGNALS: Final = {
@@ -51,15 +58,15 @@ class Exports:
 
     def spans(self, span_exporter: SpanExporter) -> BatchSpanProcessor:
         """The processor of an exporter of spans."""
-        self._watch(span_exporter, "traces", len)
+        kept = self._kept(span_exporter, "traces", _whole(OTEL_BSP_MAX_QUEUE_SIZE))
         with self._processor_metrics():
-            return BatchSpanProcessor(span_exporter)
+            return BatchSpanProcessor(kept)
 
     def log_records(self, exporter: LogRecordExporter) -> BatchLogRecordProcessor:
         """The processor of an exporter of log records."""
-        self._watch(exporter, "logs", len)
+        kept = self._kept(exporter, "logs", _whole(OTEL_BLRP_MAX_QUEUE_SIZE))
         with self._processor_metrics():
-            return BatchLogRecordProcessor(exporter)
+            return BatchLogRecordProcessor(kept)
 
     def points(self, provider: MeterProvider) -> None:
         """Watch what the readers of ``provider`` export; the SDK makes them with no way in."""
@@ -81,48 +88,107 @@ class Exports:
         finally:
             del os.environ[SDK_METRICS]
 
+    def _kept(self, exporter: Any, signal: str, limit: int) -> Any:
+        """``exporter`` behind an outbox, where it can be told what it may be given again."""
+        session = self._sessions.get(type(exporter))
+        if session is None:
+            self._watch(exporter, signal, len)
+            return exporter
+        return Outbox(exporter, _Watch(exporter, signal, session, self._watched), limit)
+
     def _watch(self, exporter: Any, signal: str, count: Callable[[Any], int]) -> None:
         if not self._watched:
             return
-        exported, noun = _SIGNALS[signal]
-        component = _component(type(exporter), noun)
-        session = self._sessions.get(type(exporter))
-        export = exporter.export
+        watch = _Watch(exporter, signal, self._sessions.get(type(exporter)), True)
 
         def counted(batch: Any, *args: Any, **kwargs: Any) -> Any:
-            began = clock.monotonic()
-            if session is not None:
-                session.begin()
-            error: str | None = OTHER
+            watch.taken(count(batch))
             try:
-                result = export(batch, *args, **kwargs)
-                if result.name == "SUCCESS":
-                    error = None
-                if session is not None:
-                    error = session.error or error
-                return result
-            except Exception as raised:
-                error = error_type(raised)
-                raise
+                return watch.export(batch, *args, **kwargs)
             finally:
-                with _guard:
-                    rejected = 0 if session is None else session.rejected
-                    _record(exported, component, count(batch), rejected, error, clock.monotonic() - began)
+                watch.settled(count(batch), watch.error)
 
         exporter.export = counted
 
 
-def _record(exported: Instrument, component: str, count: int, rejected: int, error: str | None, seconds: float) -> None:
-    instruments = telemetry.current().instruments
-    attributes = {COMPONENT_TYPE: component}
-    failed = attributes | ({ERROR_TYPE: error} if error else {})
-    counter = instruments.counter(exported)
-    lost = min(max(0, rejected), count) if error is None else 0
-    if lost:
-        counter.add(lost, {**attributes, ERROR_TYPE: "rejected"})
-    if count > lost:
-        counter.add(count - lost, failed)
-    instruments.histogram(conventions.EXPORT_DURATION).record(seconds, failed)
+class _Watch:
+    """An exporter of which each attempt is timed, and each record counted once it is settled.
+
+    After an attempt, ``error`` is its ``error.type`` or ``None``.
+    """
+
+    def __init__(self, exporter: Any, signal: str, session: Session | None, counted: bool) -> None:
+        self._exported, noun = _SIGNALS[signal]
+        self._component = {COMPONENT_TYPE: _component(type(exporter), noun)}
+        self._session = session
+        self._counted = counted
+        self._way = _INFLIGHT.get(signal)
+        self._export = exporter.export
+        self._rejected = 0
+        self.error: str | None = None
+
+    def export(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
+        """Make an attempt; what the exporter raises passes."""
+        began = clock.monotonic()
+        session = self._session
+        if session is not None:
+            session.begin()
+        self.error = OTHER
+        try:
+            result = self._export(batch, *args, **kwargs)
+            if result.name == "SUCCESS":
+                self.error = None
+            if session is not None:
+                self.error = session.error or self.error
+            return result
+        except Exception as raised:
+            self.error = error_type(raised)
+            raise
+        finally:
+            self._rejected = 0 if session is None else session.rejected
+            if self._counted:
+                with _guard:
+                    duration = telemetry.current().instruments.histogram(conventions.EXPORT_DURATION)
+                    duration.record(clock.monotonic() - began, self._failed(self.error))
+
+    def attempt(self, batch: Any) -> Attempt:
+        """Export ``batch``; what is raised has become its error."""
+        with suppress(Exception):
+            self.export(batch)
+        return Attempt(self.error, self._session is not None and self._session.sent)
+
+    def taken(self, count: int) -> None:
+        """So many records are on their way."""
+        self._inflight(count)
+
+    def settled(self, count: int, error: str | None) -> None:
+        """Count so many records: as exported (but for those that were rejected then), or as lost for ``error``."""
+        self._inflight(-count)
+        if not self._counted:
+            return
+        with _guard:
+            counter = telemetry.current().instruments.counter(self._exported)
+            lost = min(max(0, self._rejected), count) if error is None else 0
+            if lost:
+                counter.add(lost, {**self._component, ERROR_TYPE: "rejected"})
+            if count > lost:
+                counter.add(count - lost, self._failed(error))
+
+    def _inflight(self, count: int) -> None:
+        if self._counted and self._way is not None:
+            with _guard:
+                telemetry.current().instruments.cells(self._way).cell(self._component).add(count)
+
+    def _failed(self, error: str | None) -> dict[str, str]:
+        return self._component | ({ERROR_TYPE: error} if error else {})
+
+
+def _whole(variable: str) -> int:
+    """How much may wait, as the SDK reads it: no more than in its own queue."""
+    try:
+        return max(1, int(os.environ.get(variable, _QUEUE)))
+    except ValueError:
+        return _QUEUE
 
 
 def _count(data: MetricsData) -> int:

@@ -29,7 +29,8 @@ _guard: Final = Guard("reading the answer to an export")
 
 class Session(requests.Session):
     """One exporter's session. After an export, ``error`` is the ``error.type`` of its last answer, or ``None``, and
-    ``rejected`` how many records an answer that is a success has refused (OTLP 1.0, partial success).
+    ``rejected`` how many records an answer that is a success has refused (OTLP 1.0, partial success); ``sent``: whether
+    there was a request at all.
     """
 
     def __init__(self) -> None:
@@ -42,10 +43,12 @@ class Session(requests.Session):
         """Forget the last export."""
         self.error: str | None = None
         self.rejected = 0
+        self.sent = False
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send ``request``, and remember how it ended."""
         self.begin()
+        self.sent = True
         try:
             response = super().send(request, **kwargs)
         except Exception as error:

@@ -635,6 +635,20 @@ EXPORTED_RECORDS = Instrument(
     "Log records whose export ended; error.type on those that were lost.",
     _EXPORTED,
 )
+INFLIGHT_SPANS = Instrument(
+    "otel.sdk.exporter.span.inflight",
+    Kind.UP_DOWN_CELLS,
+    "{span}",
+    "Spans that are being exported, or wait until the collector is back.",
+    (COMPONENT_TYPE,),
+)
+INFLIGHT_RECORDS = Instrument(
+    "otel.sdk.exporter.log.inflight",
+    Kind.UP_DOWN_CELLS,
+    "{log_record}",
+    "Log records that are being exported, or wait until the collector is back.",
+    (COMPONENT_TYPE,),
+)
 EXPORT_DURATION = Instrument(
     "otel.sdk.exporter.operation.duration",
     Kind.HISTOGRAM,
@@ -692,6 +706,8 @@ INSTRUMENTS: Final[tuple[Instrument, ...]] = (
     EXPORTED_SPANS,
     EXPORTED_POINTS,
     EXPORTED_RECORDS,
+    INFLIGHT_SPANS,
+    INFLIGHT_RECORDS,
     EXPORT_DURATION,
     ERRORS,
     OVERFLOWS,

@@ -1,0 +1,147 @@
+"""Spans and log records that a collector could not be given are kept, within bounds, until it can.
+
+The SDK tries a batch again for ten seconds and then throws it away, with its queue all but empty: a collector that is
+restarted, or a network that is down for a minute, costs most of what was recorded meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from opentelemetry import context
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+
+# Beyond the ten seconds of each attempt, in which the SDK backs off itself.
+PAUSE: Final = 5.0
+
+# https://opentelemetry.io/docs/specs/otlp/#failures-1: no other status may be tried again.
+_AGAIN: Final = frozenset({"429", "502", "503", "504"})
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How an attempt ended: ``error`` is its ``error.type``, or ``None``; ``sent``: whether anything left at all."""
+
+    error: str | None
+    sent: bool = True
+
+    def may_be_repeated(self) -> bool:
+        """Whether the next one may end better."""
+        if self.error is None or not self.sent:
+            return False
+        # A redirection is what a portal answers with, until somebody has logged in.
+        return self.error in _AGAIN or not (self.error.isdigit() and self.error >= "400")
+
+
+class Watch(Protocol):
+    """An exporter, and whoever counts what becomes of what it is given."""
+
+    def taken(self, count: int) -> None:
+        """So many records are on their way."""
+
+    def attempt(self, batch: Sequence[Any]) -> Attempt:
+        """Export ``batch``; never raises."""
+
+    def settled(self, count: int, error: str | None) -> None:
+        """So many are not any more: they were exported, or given up for ``error``."""
+
+
+class Outbox:
+    """Stands between a batch processor and its exporter; delivers in order, from a thread while something waits.
+
+    At most ``limit`` records wait; the oldest are given up for newer ones. At the end there is one attempt more.
+    """
+
+    def __init__(self, exporter: Any, watch: Watch, limit: int) -> None:
+        self._exporter = exporter
+        self._watch = watch
+        self._limit = limit
+        self._reset()
+
+    def _reset(self) -> None:
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._waiting: deque[Sequence[Any]] = deque()
+        self._size = 0
+        self._error: str | None = None
+        self._ending = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def export(self, batch: Sequence[Any]) -> None:
+        """Deliver ``batch``, or have it wait; the processor calls this from one thread at a time."""
+        if self._process != os.getpid():
+            self._reset()  # what waits is the parent's to deliver, and so is the thread
+        self._watch.taken(len(batch))
+        with self._lock:
+            if self._waiting:
+                self._keep(batch)
+                return
+        tried = self._watch.attempt(batch)
+        if not tried.may_be_repeated():
+            self._watch.settled(len(batch), tried.error)
+            return
+        with self._lock:
+            self._error = tried.error
+            self._keep(batch)
+            if self._waiting:
+                self._thread = threading.Thread(target=self._deliver, name="printobs-outbox", daemon=True)
+                self._thread.start()
+
+    def shutdown(self, timeout_millis: float = 10_000) -> None:
+        """Try once more, give up what is left, and shut the exporter down."""
+        if self._process != os.getpid():
+            self._reset()
+        self._ending.set()
+        if (thread := self._thread) is not None:
+            thread.join(timeout_millis / 1000)
+        with self._lock:
+            left, self._waiting = self._waiting, deque()
+        for batch in left:
+            self._watch.settled(len(batch), self._error)
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Nothing: what waits is tried as often as it may be."""
+        return True
+
+    def _keep(self, batch: Sequence[Any]) -> None:
+        self._waiting.append(batch)
+        self._size += len(batch)
+        while self._size > self._limit:
+            oldest = self._waiting.popleft()
+            self._size -= len(oldest)
+            self._watch.settled(len(oldest), self._error)
+
+    def _deliver(self) -> None:
+        # As the processor does: no instrumentation of the HTTP client may record what exports.
+        context.attach(context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        more = True
+        while more:
+            last = self._ending.wait(PAUSE)
+            more = self._attempt_all() and not last
+
+    def _attempt_all(self) -> bool:
+        """Deliver from the oldest on, until one attempt fails; whether anything is left, and this thread its bearer."""
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._thread = None
+                    return False
+                batch = self._waiting[0]
+            tried = self._watch.attempt(batch)
+            if tried.may_be_repeated():
+                self._error = tried.error
+                return True
+            with self._lock:
+                # It may have been given up for a newer one meanwhile.
+                ours = bool(self._waiting) and self._waiting[0] is batch
+                if ours:
+                    self._waiting.popleft()
+                    self._size -= len(batch)
+            if ours:
+                self._watch.settled(len(batch), tried.error)
