@@ -9,10 +9,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CHECK_PYTHON := import sys; sys.exit(0 if sys.version_info >= (3, 11) else "printobs needs Python 3.11 or newer; %s is %d.%d: name another, as in make PYTHON=python3.12" % (sys.executable, sys.version_info[0], sys.version_info[1]))
 SOURCES := $(shell find src pyproject.toml README.md -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help demo demo-up test coverage lint mutants soak bench slow clean
+.PHONY: help demo demo-up test coverage lint mutants soak bench slow stack test-stack clean
 
 help: ## what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run ## receipts from a till to paper and back, in separate processes, as one trace each
 	@$(BIN)/python -m examples.demo
@@ -42,6 +42,12 @@ soak: $(VENV)/.dev ## ten thousand jobs, and a thousand runs of service and agen
 
 bench: $(VENV)/.dev $(VENV)/uvloop ## what it costs, beside its peers, in one run; a ratio over its limit fails
 	@UVLOOP_PATH=$(abspath $(VENV)/uvloop) $(BIN)/python -m pytest benchmarks --timeout 900 --benchmark-json $(VENV)/benchmark.json --benchmark-columns median,iqr,rounds $(ARGS)
+
+stack: $(VENV)/.run ## the real backend: Collector, Prometheus, Alertmanager, Jaeger, until Ctrl-C; built once, which needs Go
+	@$(BIN)/python -m collector.stack
+
+test-stack: $(VENV)/.dev ## the reference deployment with the real backend, end to end; needs Go once
+	@$(BIN)/python -m pytest tests/stack --timeout 300 $(ARGS)
 
 clean: ## remove what was made
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 
 import printobs
@@ -54,7 +55,11 @@ def main() -> None:
         journal = Journal(settings.journal, settings.keep)
     except Unusable as unusable:
         stop(str(unusable))
-    telemetry = printobs.configure(service_name="agent", resource_attributes={"branch.name": settings.branch})
+    # The same after a restart, and nobody else's meanwhile: the service takes one agent of a name in a branch.
+    instance = f"{settings.branch}/{settings.name}@{socket.gethostname()}"
+    telemetry = printobs.configure(
+        service_name="agent", resource_attributes={"branch.name": settings.branch, "service.instance.id": instance}
+    )
     printobs.instrument()
     why, ended = "", True
     try:

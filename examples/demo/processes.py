@@ -43,7 +43,8 @@ class Process:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._input: IO[str] = self._process.stdin
-        threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
+        self._reader.start()
 
     def __enter__(self) -> Self:
         return self
@@ -52,8 +53,9 @@ class Process:
         self.stop()
 
     def _read(self, output: IO[str]) -> None:
-        for line in output:
-            self._lines.put(line)
+        with output:
+            for line in output:
+                self._lines.put(line)
         self._lines.put("")
 
     def line(self) -> dict[str, Any]:
@@ -90,6 +92,7 @@ class Process:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._reader.join(STOP)
 
 
 def inherited() -> Mapping[str, str]:

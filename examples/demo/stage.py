@@ -21,10 +21,16 @@ AUDIENCE: Final = "printobs-service"
 
 
 class Stage:
-    """A context manager: entered, everything is ready; left, everything has ended."""
+    """A context manager: entered, everything is ready; left, everything has ended.
 
-    def __init__(self) -> None:
+    ``telemetry``: the variables that say where it is exported to, and how; without them to ``sink``, in this process.
+    """
+
+    sink: OtlpSink
+
+    def __init__(self, telemetry: Mapping[str, str] | None = None) -> None:
         self._stack = ExitStack()
+        self._telemetry = telemetry
         self._secret = secrets.token_urlsafe(48)
         self.printers: dict[str, Process] = {}
 
@@ -41,12 +47,7 @@ class Stage:
 
     def _start(self) -> None:
         folder = logs = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="printobs-demo-")))
-        self.sink = self._stack.enter_context(OtlpSink())
-        telemetry = {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": self.sink.endpoint,
-            "OTEL_BSP_SCHEDULE_DELAY": "500",
-            "OTEL_METRIC_EXPORT_INTERVAL": "1000",
-        }
+        telemetry = self._telemetry or self._to_sink()
         for name in PRINTERS:
             arguments = ("--name", name, "--speed", str(SPEED))
             self.printers[name] = self._process(name, "printobs.testing", *arguments, logs=logs)
@@ -77,6 +78,14 @@ class Stage:
             while agent.line()["event"] != "joined":
                 pass
         self.till = Till(self.url, self.token("print"))
+
+    def _to_sink(self) -> Mapping[str, str]:
+        self.sink = self._stack.enter_context(OtlpSink())
+        return {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.sink.endpoint,
+            "OTEL_BSP_SCHEDULE_DELAY": "500",
+            "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+        }
 
     def _settings(self, branch: str, folder: Path, ports: Mapping[str, int]) -> Path:
         """The settings of a branch's agent."""

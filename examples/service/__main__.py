@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import sys
 
 import printobs
@@ -25,7 +27,9 @@ def main() -> None:
         database = Database(settings)
     except Unusable as unusable:
         stop(str(unusable))
-    telemetry = printobs.configure(service_name="service")
+    # The same after a restart, and nobody else's meanwhile: only one has a host's port.
+    instance = f"{socket.gethostname()}/{settings.port or os.getpid()}"
+    telemetry = printobs.configure(service_name="service", resource_attributes={"service.instance.id": instance})
     printobs.instrument()
     uvicorn = server(build(settings, database), settings)
     for each in (signal.SIGTERM, signal.SIGINT):

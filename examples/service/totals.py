@@ -12,7 +12,7 @@ OUTCOMES: Final = "outcomes"
 REPRINTS: Final = "reprints"
 
 OTHER: Final = "_OTHER"  # what is over a bound, as in the library's own labels
-ROWS: Final = 400  # of one name; the library shows 500 series at most
+ROWS: Final = 400  # of one name; the library shows 2,000 series at most
 KINDS: Final = 16
 ERRORS: Final = 48
 

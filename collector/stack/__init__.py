@@ -1,0 +1,1 @@
+"""The real backend on this machine, as processes: what ``make stack`` starts, from the files in ``collector/``."""

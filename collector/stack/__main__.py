@@ -1,0 +1,62 @@
+"""``python -m collector.stack``: the backend, until Ctrl-C; ``build`` only makes its programs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from collector.stack.binaries import Missing, everything
+from collector.stack.ports import Ports, Taken
+from collector.stack.stack import Broken, Stack
+
+
+def main() -> int:
+    """0 where it was asked to end, 1 where a part has ended by itself, 2 where something is missing or taken."""
+    parser = argparse.ArgumentParser("python -m collector.stack")
+    parser.add_argument("what", nargs="?", choices=("up", "build"), default="up")
+    what = parser.parse_args().what
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        if what == "build":
+            for name, path in everything().items():
+                print(f"{name:<14}{path}")
+            return 0
+        return _up()
+    except KeyboardInterrupt:
+        return 0
+    except (Missing, Taken, Broken) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+
+
+def state() -> Path:
+    """The folder of all that the parts keep."""
+    named = os.environ.get("STACK_STATE")
+    return (
+        Path(named)
+        if named
+        else Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "printobs"
+    )
+
+
+def _up() -> int:
+    ports = Ports.from_environment()
+    with Stack(ports, state()) as stack:
+        print(f"everything is ready; Ctrl-C ends it. It keeps its data in {stack.state}\n")
+        for each in stack.running.values():
+            print(f"  {each.part.name:<14}{each.part.page}")
+        print(f"\n  to send to it: export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:{ports.otlp_http}\n", flush=True)
+        while stack.ended() is None:
+            time.sleep(0.5)
+        ended = stack.ended()
+        assert ended is not None
+        sys.stderr.write(f"{ended.part.name} has ended: {ended.why()} (all of it: {ended.log}); stopping the others\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
