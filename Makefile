@@ -47,6 +47,7 @@ stack: $(VENV)/.run ## the real backend: Collector, Prometheus, Alertmanager, Ja
 	@$(BIN)/python -m collector.stack
 
 test-stack: $(VENV)/.dev ## the reference deployment with the real backend, end to end; needs Go once
+	@$(BIN)/python -m collector.stack build >/dev/null
 	@$(BIN)/python -m pytest tests/stack --timeout 300 $(ARGS)
 
 clean: ## remove what was made

@@ -89,13 +89,13 @@ class Running:
             self._process.wait()
 
     def why(self) -> str:
-        """What its log says last that sounds like a reason."""
+        """What its log says last that sounds like a reason, and what follows it."""
         try:
-            lines = self.log.read_text(errors="replace").strip().splitlines()[-40:]
+            lines = [line for line in self.log.read_text(errors="replace").splitlines()[-40:] if line.strip()]
         except OSError:
             return "it has no log"
-        telling = [line for line in lines if any(word in line.lower() for word in _TELLING)]
-        return (telling or lines or ["its log is empty"])[-1][:400]
+        telling = [number for number, line in enumerate(lines) if any(word in line.lower() for word in _TELLING)]
+        return " ".join(lines[telling[-1] if telling else -1 :][:4])[:400] or "its log is empty"
 
 
 class Stack:
