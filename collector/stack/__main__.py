@@ -13,6 +13,8 @@ from collector.stack.binaries import Missing, everything
 from collector.stack.ports import Ports, Taken
 from collector.stack.stack import Broken, Stack
 
+PROFILES = {"sampling", "secure"}
+
 
 def main() -> int:
     """0 where it was asked to end, 1 where a part has ended by itself, 2 where something is missing or taken."""
@@ -45,7 +47,10 @@ def state() -> Path:
 
 def _up() -> int:
     ports = Ports.from_environment()
-    with Stack(ports, state()) as stack:
+    profiles = [name for name in os.environ.get("STACK_PROFILES", "").split(",") if name]
+    if unknown := set(profiles) - PROFILES:
+        raise Broken(f"STACK_PROFILES knows no {', '.join(sorted(unknown))}: it may be {' or '.join(sorted(PROFILES))}")
+    with Stack(ports, state(), profiles=profiles) as stack:
         print(f"everything is ready; Ctrl-C ends it. It keeps its data in {stack.state}\n")
         for each in stack.running.values():
             print(f"  {each.part.name:<14}{each.part.page}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -29,12 +29,13 @@ class Part:
     page: str = ""  # where a person looks
 
 
-def parts(ports: Ports, state: Path, scrape: str = "15s") -> list[Part]:
+def parts(ports: Ports, state: Path, scrape: str = "15s", profiles: Sequence[str] = ()) -> list[Part]:
     """All of them, in the order in which they are started: each before those that send to it.
 
     ``state`` is the folder of all that they keep. ``scrape``: Prometheus's interval, which tests make shorter; what the
-    Collector waits for is in proportion.
+    Collector waits for is in proportion. ``profiles``: what the Collector's configuration has besides, as ``sampling``.
     """
+    configurations = [COLLECTOR / "otelcol" / f"{name}.yaml" for name in ("config", *profiles)]
     prometheus = _prometheus_folder(ports, state, scrape)
     return [
         Part(
@@ -84,7 +85,7 @@ def parts(ports: Ports, state: Path, scrape: str = "15s") -> list[Part]:
         Part(
             "otelcol",
             "otelcol",
-            ("--config", str(COLLECTOR / "otelcol" / "config.yaml")),
+            tuple(argument for path in configurations for argument in ("--config", str(path))),
             f"http://127.0.0.1:{ports.collector_health}/",
             {
                 "COLLECTOR_STATE": str(state / "otelcol"),

@@ -9,6 +9,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -104,17 +105,18 @@ class Stack:
     Raises `Broken`, `collector.stack.ports.Taken` and `collector.stack.binaries.Missing`.
     """
 
-    def __init__(self, ports: Ports, state: Path, scrape: str = "15s") -> None:
+    def __init__(self, ports: Ports, state: Path, scrape: str = "15s", profiles: Sequence[str] = ()) -> None:
         self.ports = ports
         self.state = state
         self._scrape = scrape
+        self._profiles = profiles
         self.running: dict[str, Running] = {}
 
     def __enter__(self) -> Self:
         self.ports.check()
         try:
             self.state.mkdir(parents=True, exist_ok=True)
-            found = parts(self.ports, self.state, self._scrape)
+            found = parts(self.ports, self.state, self._scrape, self._profiles)
         except OSError as error:
             raise Broken(
                 f"cannot write to {self.state}: {error.strerror}; name another folder in STACK_STATE"
