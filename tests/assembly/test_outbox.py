@@ -137,6 +137,30 @@ def test_the_oldest_are_given_up_for_newer_ones_and_counted(collector: Collector
     assert {error for _, error in collector.lost} == {"ConnectionError"}
 
 
+def test_what_is_on_its_way_is_not_given_up_as_well(collector: Collector) -> None:
+    collector.down = GONE
+    with kept(collector, limit=2) as box:
+        box.export(["first"])
+        release, inside = threading.Event(), threading.Event()
+        attempt = collector.attempt
+
+        def slow(batch: Sequence[Any]) -> Attempt:
+            inside.set()
+            release.wait(5)
+            return attempt(batch)
+
+        collector.attempt = slow  # type: ignore[method-assign]
+        assert inside.wait(5)
+        for letter in "abcd":
+            box.export([letter])
+        collector.down = None
+        release.set()
+        collector.wait(lambda: collector.got[-1:] == ["d"])
+    assert collector.got == ["first", "c", "d"]
+    assert sum(count for count, _ in collector.lost) == 2
+    assert collector.flying == 0
+
+
 def test_a_batch_larger_than_its_bound_is_counted_as_lost(collector: Collector) -> None:
     collector.down = GONE
     with kept(collector, limit=3) as box:

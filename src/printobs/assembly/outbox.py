@@ -78,7 +78,7 @@ class Outbox:
             self._reset()  # what waits is the parent's to deliver, and so is the thread
         self._watch.taken(len(batch))
         with self._lock:
-            if self._waiting:
+            if self._thread is not None:
                 self._keep(batch)
                 return
         tried = self._watch.attempt(batch)
@@ -93,17 +93,14 @@ class Outbox:
                 self._thread.start()
 
     def shutdown(self, timeout_millis: float = 10_000) -> None:
-        """Try once more, give up what is left, and shut the exporter down."""
+        """Try once more, shut the exporter down, and give up what is left."""
         if self._process != os.getpid():
             self._reset()
         self._ending.set()
         if (thread := self._thread) is not None:
             thread.join(timeout_millis / 1000)
-        with self._lock:
-            left, self._waiting = self._waiting, deque()
-        for batch in left:
-            self._watch.settled(len(batch), self._error)
         self._exporter.shutdown()
+        self._give_up()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Nothing: what waits is tried as often as it may be."""
@@ -117,31 +114,43 @@ class Outbox:
             self._size -= len(oldest)
             self._watch.settled(len(oldest), self._error)
 
+    def _give_up(self) -> None:
+        with self._lock:
+            left, self._waiting, self._size = self._waiting, deque(), 0
+        for batch in left:
+            self._watch.settled(len(batch), self._error)
+
     def _deliver(self) -> None:
         # As the processor does: no instrumentation of the HTTP client may record what exports.
         context.attach(context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-        more = True
-        while more:
+        last = False
+        while not last:
             last = self._ending.wait(PAUSE)
-            more = self._attempt_all() and not last
-
-    def _attempt_all(self) -> bool:
-        """Deliver from the oldest on, until one attempt fails; whether anything is left, and this thread its bearer."""
-        while True:
-            with self._lock:
-                if not self._waiting:
-                    self._thread = None
-                    return False
-                batch = self._waiting[0]
-            tried = self._watch.attempt(batch)
-            if tried.may_be_repeated():
-                self._error = tried.error
-                return True
-            with self._lock:
-                # It may have been given up for a newer one meanwhile.
-                ours = bool(self._waiting) and self._waiting[0] is batch
-                if ours:
-                    self._waiting.popleft()
-                    self._size -= len(batch)
-            if ours:
+            while (batch := self._oldest()) is not None:
+                tried = self._watch.attempt(batch)
+                if tried.may_be_repeated():
+                    self._again(batch, tried.error)
+                    break
                 self._watch.settled(len(batch), tried.error)
+            else:
+                return
+        self._give_up()
+
+    def _oldest(self) -> Sequence[Any] | None:
+        """Take the oldest batch: while it is tried, it cannot be given up. Without one this thread is done."""
+        with self._lock:
+            if not self._waiting:
+                self._thread = None
+                return None
+            batch = self._waiting.popleft()
+            self._size -= len(batch)
+            return batch
+
+    def _again(self, batch: Sequence[Any], error: str | None) -> None:
+        with self._lock:
+            self._error = error
+            if self._size + len(batch) > self._limit:
+                self._watch.settled(len(batch), error)  # newer ones have taken its place
+            else:
+                self._waiting.appendleft(batch)
+                self._size += len(batch)
