@@ -9,7 +9,7 @@ from websockets.sync.messages import Assembler as SyncAssemblerBase
 
 from printobs.integrations import websockets_endpoints as endpoints
 from printobs.signals.message_scope import Messages
-from printobs.signals.propagation import may_carry
+from printobs.signals.propagation import WHOLE, may_carry
 
 
 def _messages() -> Messages | None:
@@ -32,7 +32,12 @@ class AsyncioAssembler(AsyncioAssemblerBase):
         if messages.busy is not None:
             messages.over()
         message = await AsyncioAssemblerBase.get(self, decode)  # not super(): see `Counted`
-        if may_carry(message):
+        # As `may_carry` of a short text, without its call.
+        if (
+            '"traceparent"' in message or '"baggage"' in message
+            if message.__class__ is str and len(message) <= WHOLE
+            else may_carry(message)
+        ):
             messages.taken(message)
         return message
 
@@ -58,7 +63,12 @@ class SyncAssembler(SyncAssemblerBase):
         if messages.busy is not None:
             messages.over()
         message = SyncAssemblerBase.get(self, timeout, decode)
-        if may_carry(message):
+        # As `may_carry` of a short text, without its call.
+        if (
+            '"traceparent"' in message or '"baggage"' in message
+            if message.__class__ is str and len(message) <= WHOLE
+            else may_carry(message)
+        ):
             messages.taken(message)
         return message
 

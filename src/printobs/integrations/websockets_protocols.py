@@ -6,8 +6,8 @@ Everything that crosses a connection passes here, however it was sent: ``send``,
 
 from __future__ import annotations
 
-from _thread import get_ident
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, Final
 
 from websockets.client import ClientProtocol
@@ -36,16 +36,37 @@ _guard = Guard("counting a WebSocket")
 
 
 class Record(Connection):
-    """A connection, and what has begun on it but not ended."""
+    """A connection, and what has begun on it but not ended.
 
-    __slots__ = ("pings", "receiving", "sending", "status")
+    ``text`` and ``binary`` are where arrivals are counted: shards of the one thread in which a connection's frames
+    arrive, looked up once.
+    """
+
+    __slots__ = ("binary", "pings", "receiving", "sending", "status", "text")
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
-        self.receiving: PairCell = endpoint.received_text  # the cell of the fragmented message that is arriving
+        self.text: list[int] | None = None
+        self.binary: list[int] | None = None
+        self.receiving: list[int] = [0, 0]  # of the fragmented message that is arriving
         self.sending: PairCell = endpoint.sent_text
         self.pings: dict[bytes, float] | None = None
         self.status: int | None = None  # HTTP status that a server answered the handshake with
+
+    def identify(self, labels: Mapping[str, str], client: str | None = None) -> None:
+        """As `Connection.identify`; from any thread."""
+        super().identify(labels, client)
+        self.text = self.binary = None
+
+    def own_text(self) -> list[int]:
+        """Look ``text`` up, in the thread of arrivals."""
+        self.text = shard = self.endpoint.received_text.shard()
+        return shard
+
+    def own_binary(self) -> list[int]:
+        """Look ``binary`` up, in the thread of arrivals."""
+        self.binary = shard = self.endpoint.received_binary.shard()
+        return shard
 
 
 class Counted(Protocol):
@@ -102,28 +123,22 @@ class Counted(Protocol):
         if record is None:
             return
         opcode = frame.opcode
+        # No call: with the look for a context, arrival is the dearest of all.
         if opcode is TEXT:
-            cell = record.endpoint.received_text
+            shard = record.text or record.own_text()
         elif opcode is BINARY:
-            cell = record.endpoint.received_binary
+            shard = record.binary or record.own_binary()
         elif opcode is CONT:
-            record.receiving.add(len(frame.data), 1 if frame.fin else 0)
-            return
+            shard = record.receiving
         else:
             if opcode is PONG:
                 self._pong(record, frame)
             return
+        shard[1] += len(frame.data)
         if frame.fin:
-            # As `PairCell.add`, without its call: with the look for a context, arrival is the dearest of all.
-            try:
-                shard = cell.shards[get_ident()]
-            except KeyError:
-                shard = cell.shard()
             shard[0] += 1
-            shard[1] += len(frame.data)
         else:
-            record.receiving = cell
-            cell.add(len(frame.data), 0)
+            record.receiving = shard
 
     # -- pings: timed here, since the clock of some event loops has steps of a millisecond --------------------------
 

@@ -23,7 +23,7 @@ FIELDS: Final = (TRACEPARENT, "tracestate", "baggage")
 
 # Larger text is not read for a context: parsing it would cost the event loop more than a trace is worth.
 MAX_TEXT: Final = 262_144
-_WHOLE: Final = 1024
+WHOLE: Final = 1024
 _EDGE: Final = 256
 
 _WELL_FORMED: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -56,10 +56,10 @@ def may_carry(message: str | bytes) -> bool:
     belongs where `inject` puts it, at the beginning.
     """
     if isinstance(message, str):
-        if len(message) > _WHOLE:
+        if len(message) > WHOLE:
             message = message[:_EDGE] + message[-_EDGE:]
         return '"traceparent"' in message or '"baggage"' in message
-    if len(message) > _WHOLE:
+    if len(message) > WHOLE:
         message = message[:_EDGE] + message[-_EDGE:]
     return b'"traceparent"' in message or b'"baggage"' in message
 
