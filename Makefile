@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CHECK_PYTHON := import sys; sys.exit(0 if sys.version_info >= (3, 11) else "printobs needs Python 3.11 or newer; %s is %d.%d: name another, as in make PYTHON=python3.12" % (sys.executable, sys.version_info[0], sys.version_info[1]))
 SOURCES := $(shell find src pyproject.toml README.md -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help demo demo-up test coverage lint mutants soak bench slow stack test-stack clean
+.PHONY: help demo demo-up test coverage lint mutants soak bench slow stack doctor test-stack clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: $(VENV)/.dev $(VENV)/uvloop ## what it costs, beside its peers, in one ru
 
 stack: $(VENV)/.run ## the real backend: Collector, Prometheus, Alertmanager, Jaeger, until Ctrl-C; built once, which needs Go
 	@$(BIN)/python -m collector.stack
+
+doctor: $(VENV)/.run ## what is wrong with the backend that runs here, and what to do; the exit status says which
+	@$(BIN)/python -m collector.stack.doctor
 
 test-stack: $(VENV)/.dev ## the reference deployment with the real backend, end to end; needs Go once
 	@$(BIN)/python -m collector.stack build >/dev/null

@@ -7,11 +7,12 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 
 from collector.stack.binaries import Missing, everything
 from collector.stack.ports import Ports, Taken
+from collector.stack.queue import InUse
 from collector.stack.stack import Broken, Stack
+from collector.stack.state import state
 
 PROFILES = {"sampling", "secure"}
 
@@ -30,19 +31,9 @@ def main() -> int:
         return _up()
     except KeyboardInterrupt:
         return 0
-    except (Missing, Taken, Broken) as error:
+    except (Missing, Taken, Broken, InUse) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-
-
-def state() -> Path:
-    """The folder of all that the parts keep."""
-    named = os.environ.get("STACK_STATE")
-    return (
-        Path(named)
-        if named
-        else Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "printobs"
-    )
 
 
 def _up() -> int:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from collector.stack import binaries
+from collector.stack import binaries, queue
 from collector.stack.parts import Part, parts
 from collector.stack.ports import Ports
 
@@ -102,7 +103,7 @@ class Running:
 class Stack:
     """A context manager: entered, every part is ready; left, every part has ended. What they keep is in ``state``.
 
-    Raises `Broken`, `collector.stack.ports.Taken` and `collector.stack.binaries.Missing`.
+    Raises `Broken`, and what `collector.stack.ports`, `collector.stack.binaries` and `collector.stack.queue` raise.
     """
 
     def __init__(self, ports: Ports, state: Path, scrape: str = "15s", profiles: Sequence[str] = ()) -> None:
@@ -124,6 +125,9 @@ class Stack:
         for part in found:
             program = binaries.command(part.command)
             self.running[part.name] = Running(part, program, self.state / "logs" / f"{part.name}.log")
+        # A queue file that a power cut has damaged keeps the Collector from starting.
+        for line in queue.aside(self.state / "otelcol" / "queue"):
+            sys.stderr.write(f"{line}\n")
         try:
             for each in self.running.values():
                 each.start()

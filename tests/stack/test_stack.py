@@ -102,6 +102,17 @@ def test_ctrl_c_ends_every_part_and_a_part_that_ends_ends_the_others(tmp_path: P
     assert err.startswith("jaeger has ended")
 
 
+def test_a_damaged_queue_does_not_keep_it_from_starting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ports = Ports.free()
+    with Stack(ports, tmp_path):
+        pass
+    [file] = [path for path in (tmp_path / "otelcol" / "queue").iterdir() if "jaeger" in path.name]
+    file.write_bytes(b"no longer a queue" * 1000)
+    with Stack(ports, tmp_path):
+        pass
+    assert file.name in capsys.readouterr().err
+
+
 def test_what_it_knows_outlives_it(tmp_path: Path) -> None:
     ports = Ports.free()
     with Stack(ports, tmp_path, "1s") as stack, Stage(telemetry(Backend(stack).otlp)) as stage:
