@@ -40,8 +40,8 @@ def command(name: str) -> Path:
 
 
 def everything() -> dict[str, Path]:
-    """All programs, by name; raises `Missing`."""
-    return {name: command(name) for pin in pins().values() for name in pin.commands}
+    """All programs of the backend, by name; raises `Missing`."""
+    return {name: command(name) for pin in pins().values() if not pin.on_request for name in pin.commands}
 
 
 def on_path(pin: Pin, name: str) -> Path | None:

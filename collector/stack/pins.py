@@ -30,6 +30,7 @@ class Pin:
     tags: str = ""
     embedded: str = ""
     version_variable: str = ""
+    on_request: bool = False
     also_named: dict[str, list[str]] = field(default_factory=dict)
 
     def accepts(self, said: str) -> bool:

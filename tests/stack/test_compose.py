@@ -69,8 +69,6 @@ class Project:
             "GRAFANA_ENV": str(folder / "grafana.env"),
             "AGENT_ENV": str(folder / "agent.env"),
             "AGENT_TOML": str(folder / "agent.toml"),
-            # In seconds, not in half minutes.
-            "OTEL_METRIC_EXPORT_INTERVAL": "5000",
             # Without the extra program that the other builder is.
             "DOCKER_BUILDKIT": "0",
             **{f"{name}_PORT": str(port) for name, port in self.ports.items()},
@@ -196,7 +194,8 @@ def test_every_service_is_confined_and_listens_on_this_machine_only(services: di
         assert all(port["host_ip"] == "127.0.0.1" for port in each.get("ports", [])), name
         assert all(volume.get("read_only") for volume in each.get("volumes", []) if volume["type"] == "bind"), name
         assert "privileged" not in each, name
-        assert ("healthcheck" in each) == (name != "otelcol"), name
+        # The service's is in its image; the Collector's image has nothing to ask it with.
+        assert ("healthcheck" in each) == (name not in ("service", "otelcol")), name
 
 
 def test_a_secret_that_is_missing_is_named(project: Project) -> None:
@@ -205,13 +204,15 @@ def test_a_secret_that_is_missing_is_named(project: Project) -> None:
 
 
 def test_printers_on_a_cable_reach_the_agent(project: Project) -> None:
-    override = COLLECTOR / "compose" / "devices.yaml"
-    found = project.compose("--file", str(override), "config", "--format", "json")
-    agent = json.loads(found)["services"]["agent"]
+    files = [str(COLLECTOR / "compose" / f"{name}.yaml") for name in ("usb", "serial")]
+    arguments = ("--file", files[0], "--file", files[1], "config", "--format", "json")
+    agent = json.loads(project.compose(*arguments, SERIAL_PRINTER="/dev/ttyS7"))["services"]["agent"]
     assert agent["device_cgroup_rules"] == ["c 189:* rw"]
-    assert agent["devices"][0]["target"] == "/dev/ttyUSB0"
+    assert [(each["source"], each["target"]) for each in agent["devices"]] == [("/dev/ttyS7", "/dev/ttyUSB0")]
     assert agent["group_add"] == ["7", "20"]
     assert "/dev/bus/usb" in {each["target"] for each in agent["volumes"]}
+    assert agent["cap_drop"] == ["ALL"]
+    assert "SERIAL_PRINTER" in project.compose(*arguments, check=False)
 
 
 def test_only_what_the_image_needs_is_sent_to_be_built() -> None:
@@ -232,15 +233,17 @@ def test_a_receipt_is_found_and_outlives_the_containers(built: Project) -> None:
     )
     done = until(lambda: ended(till, job["id"]))
     assert done["outcome"] == "confirmed"
-    until(lambda: backend.value('printer_jobs_total{outcome="confirmed"}') == 1, within=90)
+    until(lambda: backend.value(counted("mitte-bar")) == 1, within=90)
     printed_at = time.time()
     [exemplar, *_] = until(lambda: backend.exemplars("printer_job_duration_seconds_bucket"), within=60)
     trace_id = exemplar["labels"]["trace_id"]
-    found = until(lambda: backend.trace(trace_id))
-    assert {each["serviceName"] for each in found["processes"].values()} == {"service", "agent"}
+    until(lambda: senders(backend.trace(trace_id)) == {"service", "agent"})
+    found = backend.trace(trace_id)
+    assert found is not None
     assert job["correlation_id"] in backend.printed(10)
     assert until(lambda: all_up(backend), within=60)
 
+    assert built.inspect("service")["State"]["Health"]["Status"] == "healthy"
     # As it is confined in truth, not on paper.
     for name, user in {"service": 10100, "demo-agent": 10100, "otelcol": 10001, "jaeger": 10001}.items():
         state = built.inspect(name)
@@ -251,11 +254,14 @@ def test_a_receipt_is_found_and_outlives_the_containers(built: Project) -> None:
         assert status(state["State"]["Pid"])["NoNewPrivs"] == "1"
     instances = {each["metric"]["instance"] for each in backend.query("printer_jobs_total")}
 
+    built.compose("stop")
+    codes = {name: built.inspect(name)["State"]["ExitCode"] for name in (*STARTED, "demo-bar")}
+    assert 137 not in codes.values(), f"killed: {codes}"
     built.compose("down")
     assert not built.compose("ps", "--all", "--quiet").split()
     built.up()
     backend, till = built.backend(), built.till()
-    assert backend.value(f'printer_jobs_total{{outcome="confirmed"}} @ {printed_at}') == 1
+    assert backend.value(f"{counted('mitte-bar')} @ {printed_at}") == 1
     kept = backend.trace(trace_id)
     assert kept is not None
     assert len(kept["spans"]) >= len(found["spans"])
@@ -266,7 +272,7 @@ def test_a_receipt_is_found_and_outlives_the_containers(built: Project) -> None:
         "POST", JOBS, {"printer": "mitte-kitchen", "kind": "kitchen", "receipt": receipt(2, logo(), random.Random(2))}
     )
     assert until(lambda: ended(till, again["id"]))["outcome"] == "confirmed"
-    until(lambda: backend.value('printer_jobs_total{outcome="confirmed"}') >= 1, within=90)
+    until(lambda: backend.value(counted("mitte-kitchen")) == 1, within=90)
     assert {each["metric"]["instance"] for each in backend.query("printer_jobs_total")} == instances
 
 
@@ -275,10 +281,18 @@ def test_a_corrupt_queue_is_moved_aside_when_it_comes_up(built: Project) -> None
     built.compose("stop", "otelcol")
     queue = "/var/lib/otelcol/queue"
     write = f"import pathlib; [path.write_bytes(b'x' * 9000) for path in pathlib.Path('{queue}').glob('exporter*')]"
-    built.compose("run", "--rm", "--no-deps", "prepare", "-c", write)
+    built.compose("run", "--rm", "--no-deps", "--entrypoint", "python", "prepare", "-c", write)
     built.up()
     assert "was moved to" in built.compose("logs", "--no-log-prefix", "prepare")
     assert built.inspect("otelcol")["State"]["Running"]
+
+
+def counted(printer: str) -> str:
+    return f'printer_jobs_total{{printer_name="{printer}",printer_job_outcome="confirmed"}}'
+
+
+def senders(trace: dict[str, Any] | None) -> set[str]:
+    return {each["serviceName"] for each in trace["processes"].values()} if trace else set()
 
 
 def all_up(backend: Backend) -> bool:

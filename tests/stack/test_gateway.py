@@ -39,7 +39,10 @@ def store_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("victoria-metrics")
     if shutil.which("apt-get") is None:
         pytest.fail("install VictoriaMetrics: this machine has no apt-get to fetch Debian's package with")
-    subprocess.run(["apt-get", "download", "victoria-metrics"], cwd=folder, check=True, capture_output=True)
+    download = ["apt-get", "download", "victoria-metrics"]
+    if subprocess.run(download, cwd=folder, check=False, capture_output=True).returncode:
+        subprocess.run(["apt-get", "update"], check=False, capture_output=True)  # a new machine has no lists yet
+        subprocess.run(download, cwd=folder, check=True, capture_output=True)
     [package] = folder.glob("*.deb")
     subprocess.run(["dpkg", "-x", package, folder], check=True)
     return folder / "usr" / "bin" / "victoria-metrics"
