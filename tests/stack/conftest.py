@@ -1,4 +1,4 @@
-"""The backend and the reference deployment that sends to it, started once for all tests that harm neither."""
+"""The backend and the deployment that sends to it, started once for the tests of a module that harm neither."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tests.stack.backend import Backend, telemetry
 SCRAPE = "1s"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     state: Path = tmp_path_factory.mktemp("stack")
     with Stack(Ports.free(), state, SCRAPE) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def backend(stack: Stack) -> Backend:
     return Backend(stack)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stage(backend: Backend) -> Iterator[Stage]:
     with Stage(telemetry(backend.otlp)) as running:
         yield running

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import Any
 
 import pytest
@@ -31,12 +32,18 @@ def printed(stage: Stage) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def trace_id(backend: Backend, printed: dict[str, Any]) -> str:
-    """The trace of the receipt, as the exemplar of its duration names it."""
+def trace_id(backend: Backend, stage: Stage, printed: dict[str, Any]) -> str:
+    """The trace of a receipt of that order, as the exemplar of its duration names it."""
     series = f'printer_job_duration_seconds_bucket{{printer_name="{PRINTER}",printer_job_outcome="confirmed"}}'
-    [exemplar] = until(lambda: backend.exemplars(series))
-    found: str = exemplar["labels"]["trace_id"]
+    found: str = until(lambda: exemplars(backend, stage, series))[0]["labels"]["trace_id"]
     return found
+
+
+def exemplars(backend: Backend, stage: Stage, series: str) -> list[dict[str, Any]]:
+    """Print another receipt of that order and ask: Prometheus keeps no exemplar that comes with a first sample."""
+    submit(stage, ORDER)
+    time.sleep(1)
+    return backend.exemplars(series)
 
 
 def test_it_is_counted_by_prometheus_through_the_collector(backend: Backend, printed: dict[str, Any]) -> None:
@@ -83,14 +90,8 @@ def test_its_spans_are_counted(backend: Backend, trace_id: str) -> None:
 
 def test_spans_that_are_counted_lead_to_their_traces(backend: Backend, stage: Stage, trace_id: str) -> None:
     series = 'traces_span_metrics_duration_seconds_bucket{service_name="agent",span_name="print job"}'
-
-    def found() -> list[dict[str, Any]]:
-        # Prometheus keeps no exemplar that comes with the first sample of its series.
-        submit(stage, "order-backend-more")
-        return backend.exemplars(series)
-
-    exemplars = until(found)
-    until(lambda: backend.trace(exemplars[0]["labels"]["trace_id"]))
+    found = until(lambda: exemplars(backend, stage, series))
+    until(lambda: backend.trace(found[0]["labels"]["trace_id"]))
 
 
 def test_its_log_records_are_found_by_its_correlation_id(backend: Backend, printed: dict[str, Any]) -> None:
