@@ -32,7 +32,7 @@ VISITS: Final = 200
 JOBS: Final = 400
 KINDS: Final = ("receipt", "kitchen", "report", "test", "label", "menu", "voucher", "drawer")
 COLLECTIONS: Final = 2
-LIMIT: Final = 1.8  # from one to thousands; what a processor no longer has in its caches is among it
+LIMIT: Final = 2.5  # from one to thousands; what a processor no longer has in its caches is among it
 TEXT: Final = "x" * 100
 BUDGET: Final = "what an operation costs does not grow with how much there is"
 

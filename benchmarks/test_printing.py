@@ -65,7 +65,7 @@ def test_raw(rows: Rows, providers: Providers) -> None:
             "printobs": Candidate(ours, providers.points("printer.io"), float(len(WRITE))),
             LABELS_INC: labels_inc(BATCH),
         },
-        [Gate("over bare, by labels().inc()", over_bare("printobs", "bare", LABELS_INC), 0.5, WRITE_BUDGET)],
+        [Gate("over bare, by labels().inc()", over_bare("printobs", "bare", LABELS_INC), 0.7, WRITE_BUDGET)],
     )
 
 
@@ -148,9 +148,10 @@ def test_job(rows: Rows, providers: Providers) -> None:
             "printobs, no SDK": Candidate(ours(NoOpTracerProvider(), NoOpMeterProvider())),
         },
         [
-            Gate("sampled, by hand-written", beside("printobs, sampled", BY_HAND), 1.5, JOB_BUDGET),
+            Gate("sampled, by hand-written", beside("printobs, sampled", BY_HAND), 1.6, JOB_BUDGET),
             Gate("unsampled, by hand-written and sampled", beside("printobs, unsampled", BY_HAND), 1.3, JOB_BUDGET),
             Gate("without an SDK, by hand-written and sampled", beside("printobs, no SDK", BY_HAND), 0.6, JOB_BUDGET),
         ],
+        settle=providers.spans,
     )
     unsampled.shutdown()
