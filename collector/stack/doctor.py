@@ -34,6 +34,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final
 
+from collector.stack.parts import ready
 from collector.stack.ports import Ports, Taken
 from collector.stack.state import state
 
@@ -84,17 +85,6 @@ class Unreachable(Exception):  # noqa: N818 - reads as what it is
 class _Answer:
     body: bytes
     skew: float  # seconds by which its Date is ahead of this machine's clock, as far as its whole seconds prove it
-
-
-def ready(ports: Ports) -> dict[str, str]:
-    """Where each part says that it can be used."""
-    local = "http://127.0.0.1"
-    return {
-        "jaeger": f"{local}:{ports.jaeger_health}/status",
-        "alertmanager": f"{local}:{ports.alertmanager}/-/ready",
-        "prometheus": f"{local}:{ports.prometheus}/-/ready",
-        "otelcol": f"{local}:{ports.collector_health}/",
-    }
 
 
 def examine(ports: Ports, folder: Path, limits: Limits) -> Iterator[Finding]:

@@ -36,13 +36,24 @@ def parts(ports: Ports, state: Path, scrape: str = "15s", profiles: Sequence[str
     Collector waits for is in proportion. ``profiles``: what the Collector's configuration has besides, as ``sampling``.
     """
     configurations = [COLLECTOR / "otelcol" / f"{name}.yaml" for name in ("config", *profiles)]
-    prometheus = _prometheus_folder(ports, state, scrape)
+    ready_at = ready(ports)
+    prometheus = prometheus_folder(
+        state / "prometheus" / "etc",
+        scrape,
+        {
+            "printobs": ports.collector_metrics,
+            "otelcol": ports.collector_own,
+            "jaeger": ports.jaeger_own,
+            "prometheus": ports.prometheus,
+            "alertmanager": ports.alertmanager,
+        },
+    )
     return [
         Part(
             "jaeger",
             "jaeger",
             ("--config", str(COLLECTOR / "jaeger" / "config.yaml")),
-            f"http://127.0.0.1:{ports.jaeger_health}/status",
+            ready_at["jaeger"],
             {
                 "JAEGER_STATE": str(state / "jaeger"),
                 "JAEGER_OTLP_PORT": str(ports.jaeger_otlp),
@@ -65,7 +76,7 @@ def parts(ports: Ports, state: Path, scrape: str = "15s", profiles: Sequence[str
                 f"--web.listen-address=127.0.0.1:{ports.alertmanager}",
                 "--cluster.listen-address=",
             ),
-            f"http://127.0.0.1:{ports.alertmanager}/-/ready",
+            ready_at["alertmanager"],
             page=f"http://127.0.0.1:{ports.alertmanager}",
         ),
         Part(
@@ -79,14 +90,14 @@ def parts(ports: Ports, state: Path, scrape: str = "15s", profiles: Sequence[str
                 "--web.enable-admin-api",  # snapshots, for the backup
                 "--enable-feature=exemplar-storage,created-timestamp-zero-ingestion",
             ),
-            f"http://127.0.0.1:{ports.prometheus}/-/ready",
+            ready_at["prometheus"],
             page=f"http://127.0.0.1:{ports.prometheus}",
         ),
         Part(
             "otelcol",
             "otelcol",
             tuple(argument for path in configurations for argument in ("--config", str(path))),
-            f"http://127.0.0.1:{ports.collector_health}/",
+            ready_at["otelcol"],
             {
                 "COLLECTOR_STATE": str(state / "otelcol"),
                 "COLLECTOR_LOGS": str(state / "logs"),
@@ -107,25 +118,28 @@ def parts(ports: Ports, state: Path, scrape: str = "15s", profiles: Sequence[str
     ]
 
 
-def _prometheus_folder(ports: Ports, state: Path, scrape: str) -> Path:
-    """Prometheus's own copy of its configuration, beside which is where the parts are."""
-    folder = state / "prometheus" / "etc"
+def ready(ports: Ports) -> dict[str, str]:
+    """Where each part says that it can be used."""
+    local = "http://127.0.0.1"
+    return {
+        "jaeger": f"{local}:{ports.jaeger_health}/status",
+        "alertmanager": f"{local}:{ports.alertmanager}/-/ready",
+        "prometheus": f"{local}:{ports.prometheus}/-/ready",
+        "otelcol": f"{local}:{ports.collector_health}/",
+    }
+
+
+def prometheus_folder(folder: Path, scrape: str, targets: Mapping[str, int]) -> Path:
+    """Prometheus's own copy of its configuration, beside which is where what it scrapes is: the port of each job."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(COLLECTOR / "prometheus", folder)
     if scrape != "15s":
-        path = folder / "prometheus.yml"
-        path.write_text(
-            path.read_text()
-            .replace("interval: 15s", f"interval: {scrape}")
-            .replace("timeout: 10s", f"timeout: {scrape}")
-        )
-    targets = {
-        "printobs": ports.collector_metrics,
-        "otelcol": ports.collector_own,
-        "jaeger": ports.jaeger_own,
-        "prometheus": ports.prometheus,
-        "alertmanager": ports.alertmanager,
-    }
+        for path in folder.glob("*.yml"):
+            path.write_text(
+                path.read_text()
+                .replace("interval: 15s", f"interval: {scrape}")
+                .replace("timeout: 10s", f"timeout: {scrape}")
+            )
     (folder / "targets").mkdir()
     for name, port in targets.items():
         # JSON is YAML.

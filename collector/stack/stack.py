@@ -37,13 +37,6 @@ class Running:
         self._program = program
         self._process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def pid(self) -> int:
-        """Of the process; raises `Broken` where there is none."""
-        if self._process is None:
-            raise Broken(f"{self.part.name} is not running")
-        return self._process.pid
-
     def start(self) -> None:
         """Start it; returns at once."""
         self.log.parent.mkdir(parents=True, exist_ok=True)

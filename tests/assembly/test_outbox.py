@@ -54,6 +54,19 @@ class Collector:
     def shutdown(self) -> None:
         self.ended = True
 
+    def held(self) -> threading.Event:
+        """Wait until an attempt is under way; it, and those after it, go on once the event is set."""
+        release, inside, attempt = threading.Event(), threading.Event(), self.attempt
+
+        def slow(batch: Sequence[Any]) -> Attempt:
+            inside.set()
+            release.wait(5)
+            return attempt(batch)
+
+        self.attempt = slow  # type: ignore[method-assign]
+        assert inside.wait(5)
+        return release
+
     def wait(self, what: Callable[[], bool]) -> None:
         with self._attempted:
             assert self._attempted.wait_for(what, 5)
@@ -110,16 +123,7 @@ def test_nobody_waits_for_a_collector_that_is_away(collector: Collector) -> None
     collector.down = GONE
     with kept(collector) as box:
         box.export(["first"])
-        release, inside = threading.Event(), threading.Event()
-        attempt = collector.attempt
-
-        def slow(batch: Sequence[Any]) -> Attempt:
-            inside.set()
-            release.wait(5)
-            return attempt(batch)
-
-        collector.attempt = slow  # type: ignore[method-assign]
-        assert inside.wait(5)
+        release = collector.held()
         box.export(["second"])  # would hang here
         release.set()
 
@@ -141,16 +145,7 @@ def test_what_is_on_its_way_is_not_given_up_as_well(collector: Collector) -> Non
     collector.down = GONE
     with kept(collector, limit=2) as box:
         box.export(["first"])
-        release, inside = threading.Event(), threading.Event()
-        attempt = collector.attempt
-
-        def slow(batch: Sequence[Any]) -> Attempt:
-            inside.set()
-            release.wait(5)
-            return attempt(batch)
-
-        collector.attempt = slow  # type: ignore[method-assign]
-        assert inside.wait(5)
+        release = collector.held()
         for letter in "abcd":
             box.export([letter])
         collector.down = None

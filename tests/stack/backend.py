@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 import urllib.error
 import urllib.parse
@@ -11,8 +12,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from collector.stack.stack import Stack
+from examples.demo.client import Till
+from examples.demo.receipts import logo, receipt
 
 JOBS = "/api/v1/printing/jobs"
+_PICTURE = logo()
 
 T = TypeVar("T")
 
@@ -93,6 +97,17 @@ class Backend:
 
 def _attributes(listed: list[dict[str, Any]]) -> dict[str, Any]:
     return {each["key"]: next(iter(each["value"].values()), None) for each in listed}
+
+
+def submit(till: Till, printer: str = "mitte-bar", number: int = 1, **headers: str) -> dict[str, Any]:
+    """A receipt for ``printer``, as the service has taken it."""
+    body = {
+        "printer": printer,
+        "kind": printer.partition("-")[2],
+        "receipt": receipt(number, _PICTURE, random.Random(number)),
+    }
+    job: dict[str, Any] = till.ask("POST", JOBS, body, **headers)
+    return job
 
 
 def telemetry(endpoint: str) -> dict[str, str]:

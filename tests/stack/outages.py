@@ -7,7 +7,6 @@ the table of docs/reliability.md.
 from __future__ import annotations
 
 import argparse
-import random
 import statistics
 import sys
 import tempfile
@@ -20,9 +19,8 @@ from typing import Any, Final
 
 from collector.stack.ports import Ports
 from collector.stack.stack import Stack
-from examples.demo.receipts import logo, receipt
 from examples.demo.stage import PRINTERS, Stage
-from tests.stack.backend import JOBS, Backend, telemetry, until
+from tests.stack.backend import JOBS, Backend, submit, telemetry, until
 
 PAUSE: Final = 0.5  # seconds between two receipts
 BEFORE: Final = 6.0  # seconds of traffic before the outage, and after it
@@ -42,7 +40,7 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What it did. Times in seconds; ``spans`` and ``found`` are of the kind that each receipt has one of."""
+    """What it did. Times in seconds; ``counted`` by metric, ``spans_lost`` of the kind that each receipt has one of."""
 
     receipts: int
     confirmed: int
@@ -60,7 +58,6 @@ class Traffic:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._stop = threading.Event()
-        self._picture, self._chance = logo(), random.Random(1)
         self.jobs: list[tuple[float, str]] = []
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -70,8 +67,7 @@ class Traffic:
         while not self._stop.wait(PAUSE):
             name = list(PRINTERS)[number % len(PRINTERS)]
             number += 1
-            body = {"printer": name, "kind": "bar", "receipt": receipt(number, self._picture, self._chance)}
-            job = self._stage.till.ask("POST", JOBS, body)
+            job = submit(self._stage.till, name, number)
             self.jobs.append((time.monotonic(), job["id"]))
 
     def stop(self) -> list[tuple[float, dict[str, Any]]]:

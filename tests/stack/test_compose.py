@@ -8,7 +8,6 @@ started: there is nothing to make its image from.
 from __future__ import annotations
 
 import json
-import random
 import re
 import secrets
 import socket
@@ -27,9 +26,8 @@ from collector.stack.pins import COLLECTOR, pins
 from collector.stack.ports import Ports
 from collector.stack.stack import Stack
 from examples.demo.client import Till
-from examples.demo.receipts import logo, receipt
 from examples.service import tokens
-from tests.stack.backend import JOBS, Backend, until
+from tests.stack.backend import JOBS, Backend, submit, until
 from tests.stack.engine import RECIPES, ROOT, Engine, base
 
 FILE = COLLECTOR / "compose.yaml"
@@ -228,9 +226,7 @@ def test_a_receipt_is_found_and_outlives_the_containers(built: Project) -> None:
     built.up()
     backend, till = built.backend(), built.till()
     until(lambda: online(till) == {"mitte-kitchen", "mitte-bar"})
-    job = till.ask(
-        "POST", JOBS, {"printer": "mitte-bar", "kind": "bar", "receipt": receipt(1, logo(), random.Random(1))}
-    )
+    job = submit(till)
     done = until(lambda: ended(till, job["id"]))
     assert done["outcome"] == "confirmed"
     until(lambda: backend.value(counted("mitte-bar")) == 1, within=90)
@@ -268,9 +264,7 @@ def test_a_receipt_is_found_and_outlives_the_containers(built: Project) -> None:
     assert ended(till, job["id"]) == done
     # It goes on: the same agent, which takes another.
     until(lambda: online(till) == {"mitte-kitchen", "mitte-bar"})
-    again = till.ask(
-        "POST", JOBS, {"printer": "mitte-kitchen", "kind": "kitchen", "receipt": receipt(2, logo(), random.Random(2))}
-    )
+    again = submit(till, "mitte-kitchen", 2)
     assert until(lambda: ended(till, again["id"]))["outcome"] == "confirmed"
     until(lambda: backend.value(counted("mitte-kitchen")) == 1, within=90)
     assert {each["metric"]["instance"] for each in backend.query("printer_jobs_total")} == instances

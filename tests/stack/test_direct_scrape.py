@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import random
-import shutil
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
 
 from collector.stack import binaries
-from collector.stack.parts import Part
-from collector.stack.pins import COLLECTOR
+from collector.stack.parts import Part, prometheus_folder
 from collector.stack.ports import Ports
 from collector.stack.stack import Running
-from examples.demo.receipts import logo, receipt
 from examples.demo.stage import Stage
-from tests.stack.backend import JOBS, Backend, get, until
+from tests.stack.backend import JOBS, Backend, get, submit, until
 
 QUERIES = [
     'sum by (branch_name, printer_name, printer_job_outcome) (job_outcomes_total{job="service"})',
@@ -34,16 +30,12 @@ QUERIES = [
 def scraping(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a Prometheus that has direct.yml."""
     ports, folder = Ports.free(), tmp_path_factory.mktemp("direct")
-    shutil.copytree(COLLECTOR / "prometheus", folder / "etc")
-    config = folder / "etc" / "direct.yml"
-    config.write_text(
-        config.read_text().replace("interval: 15s", "interval: 1s").replace("timeout: 10s", "timeout: 1s")
+    service = urlsplit(stage.url).port
+    assert service is not None
+    config = (
+        prometheus_folder(folder / "etc", "1s", {"service": service, "prometheus": ports.prometheus}) / "direct.yml"
     )
     (folder / "etc" / "metrics.token").write_text(stage.token("metrics"))
-    (folder / "etc" / "targets").mkdir()
-    targets = {"service": urlsplit(stage.url).netloc, "prometheus": f"127.0.0.1:{ports.prometheus}"}
-    for name, target in targets.items():
-        (folder / "etc" / "targets" / f"{name}.yml").write_text(json.dumps([{"targets": [target]}]))
     part = Part(
         "prometheus",
         "prometheus",
@@ -65,10 +57,8 @@ def scraping(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def printed(stage: Stage, scraping: str) -> None:
-    picture, chance = logo(), random.Random(1)
     for number, name in enumerate(["mitte-bar", "mitte-kitchen", "wedding-kitchen"] * 2):
-        body = {"printer": name, "kind": "bar", "receipt": receipt(number, picture, chance)}
-        job = stage.till.ask("POST", JOBS, body)
+        job = submit(stage.till, name, number)
         until(lambda job=job: stage.till.ask("GET", f"{JOBS}/{job['id']}")["outcome"])
 
 

@@ -24,8 +24,8 @@ import pytest
 
 from collector.stack import doctor
 from collector.stack import stack as module
-from collector.stack.doctor import CLOCK, CONFIGURATION, DISK, DOWN, QUEUE, STALE, Finding, Limits, examine, ready
-from collector.stack.parts import parts
+from collector.stack.doctor import CLOCK, CONFIGURATION, DISK, DOWN, QUEUE, STALE, Finding, Limits, examine
+from collector.stack.parts import parts, ready
 from collector.stack.ports import Ports
 from collector.stack.stack import Stack
 from examples.demo.stage import Stage

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import random
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,9 +12,8 @@ import pytest
 import yaml
 
 from collector.stack.pins import COLLECTOR
-from examples.demo.receipts import logo, receipt
 from examples.demo.stage import Stage
-from tests.stack.backend import JOBS, Backend, get, until
+from tests.stack.backend import Backend, get, submit, until
 
 PROVISIONING = COLLECTOR / "grafana" / "provisioning"
 DATASOURCES = PROVISIONING / "datasources" / "printobs.yaml"
@@ -233,11 +231,10 @@ def test_dashboards_are_looked_for_in_a_folder_of_their_own() -> None:
 @pytest.fixture(scope="module")
 def trace(backend: Backend, stage: Stage) -> dict[str, Any]:
     """A receipt's, when all that is asked for has come."""
-    body = {"printer": "mitte-bar", "kind": "bar", "receipt": receipt(1, logo(), random.Random(1))}
 
     def found() -> dict[str, Any] | None:
         # More than one: a rate needs two samples that differ.
-        stage.till.ask("POST", JOBS, body)
+        submit(stage.till)
         traces = get(f"{backend.jaeger}/api/traces", service="agent", operation="print job", limit="50", lookback="1h")
         whole = [each for each in traces["data"] if set(SPANS) <= {span["operationName"] for span in each["spans"]}]
         return whole[0] if whole else None

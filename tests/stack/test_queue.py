@@ -104,6 +104,12 @@ def part(tmp_path: Path) -> Parts:
     return found
 
 
+def command(folder: Path) -> subprocess.CompletedProcess[str]:
+    """What a unit runs before the Collector."""
+    arguments = [sys.executable, "-m", "collector.stack.queue", str(folder)]
+    return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 def checked(path: Path) -> None:
     file = os.open(path, os.O_RDONLY)
     try:
@@ -277,13 +283,7 @@ def test_a_corrupt_file_stops_the_collector_until_it_is_moved_aside(
         pass
     left = part.file.read_bytes()
 
-    done = subprocess.run(
-        [sys.executable, "-m", "collector.stack.queue", str(part.folder)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = command(part.folder)
     assert done.returncode == 0
     [line] = done.stderr.splitlines()
     assert str(part.file) in line
@@ -365,13 +365,7 @@ def test_a_collector_that_runs_keeps_its_file(part: Parts) -> None:
         before = part.file.stat().st_ino
         with pytest.raises(InUse, match="a Collector is running"):
             aside(part.folder)
-        done = subprocess.run(
-            [sys.executable, "-m", "collector.stack.queue", str(part.folder)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = command(part.folder)
         assert done.returncode == 1
         [line] = done.stderr.splitlines()
         assert "is in use" in line
@@ -382,13 +376,7 @@ def test_a_collector_that_runs_keeps_its_file(part: Parts) -> None:
 def test_what_cannot_be_checked_is_said_in_one_line(part: Parts) -> None:
     part.folder.rmdir()
     part.folder.touch()
-    done = subprocess.run(
-        [sys.executable, "-m", "collector.stack.queue", str(part.folder)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = command(part.folder)
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert "Not a directory" in line

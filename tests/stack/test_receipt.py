@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import random
 import time
 from typing import Any
 
 import pytest
 
-from examples.demo.receipts import logo, receipt
 from examples.demo.stage import Stage
-from tests.stack.backend import JOBS, Backend, until
+from tests.stack.backend import JOBS, Backend, submit, until
 
 ORDER = "order-backend-1"
 PRINTER = "mitte-bar"
 
 
-def submit(stage: Stage, order: str) -> dict[str, Any]:
-    body = {"printer": PRINTER, "kind": "bar", "receipt": receipt(1, logo(), random.Random(1))}
-    job: dict[str, Any] = stage.till.ask("POST", JOBS, body, X_Correlation_ID=order)
-    return job
-
-
 @pytest.fixture(scope="module")
 def printed(stage: Stage) -> dict[str, Any]:
     """A job that was confirmed."""
-    job = submit(stage, ORDER)
+    job = submit(stage.till, PRINTER, X_Correlation_ID=ORDER)
     ended: dict[str, Any] = until(lambda: (found := stage.till.ask("GET", f"{JOBS}/{job['id']}"))["outcome"] and found)
     assert ended["outcome"] == "confirmed"
     return ended
@@ -41,7 +33,7 @@ def trace_id(backend: Backend, stage: Stage, printed: dict[str, Any]) -> str:
 
 def exemplars(backend: Backend, stage: Stage, series: str) -> list[dict[str, Any]]:
     """Print another receipt of that order and ask: Prometheus keeps no exemplar that comes with a first sample."""
-    submit(stage, ORDER)
+    submit(stage.till, PRINTER, X_Correlation_ID=ORDER)
     time.sleep(1)
     return backend.exemplars(series)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -17,9 +16,8 @@ import pytest
 from collector.stack import stack as module
 from collector.stack.ports import Ports
 from collector.stack.stack import Broken, Running, Stack
-from examples.demo.receipts import logo, receipt
 from examples.demo.stage import Stage
-from tests.stack.backend import JOBS, Backend, telemetry, until
+from tests.stack.backend import Backend, submit, telemetry, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,8 +115,7 @@ def test_what_it_knows_outlives_it(tmp_path: Path) -> None:
     ports = Ports.free()
     with Stack(ports, tmp_path, "1s") as stack, Stage(telemetry(Backend(stack).otlp)) as stage:
         backend = Backend(stack)
-        body = {"printer": "mitte-bar", "kind": "bar", "receipt": receipt(1, logo(), random.Random(1))}
-        job = stage.till.ask("POST", JOBS, body)
+        job = submit(stage.till)
         until(lambda: job["correlation_id"] in backend.printed(10))
         until(lambda: backend.value("printer_jobs_total") == 1)
         printed_at = time.time()

@@ -8,7 +8,7 @@ under the names of the semantic conventions; where that variable is set, the SDK
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from printobs.assembly.outbox import Attempt, Outbox
 from printobs.core import clock, conventions, telemetry
 from printobs.core.attributes import clean, error_type
-from printobs.core.conventions import COMPONENT_TYPE, ERROR_TYPE, OTHER
+from printobs.core.conventions import COMPONENT_TYPE, ERROR_TYPE, OTHER, Instrument
 from printobs.core.guard import Guard
 
 if TYPE_CHECKING:
@@ -32,14 +32,12 @@ _QUEUE: Final = 2048  # https://opentelemetry.io/docs/specs/otel/configuration/s
 
 _guard: Final = Guard("counting an export")
 
-# What waits in an outbox, by signal.
-_INFLIGHT: Final = {"traces": conventions.INFLIGHT_SPANS, "logs": conventions.INFLIGHT_RECORDS}
-
-# What each signal's records are called in the conventions: the instrument, and the middle of the component's type.
-_SIGNALS: Final = {
-    "traces": (conventions.EXPORTED_SPANS, "span"),
-    "metrics": (conventions.EXPORTED_POINTS, "metric"),
-    "logs": (conventions.EXPORTED_RECORDS, "log"),
+# What each signal's records are called in the conventions: exported ones, those on their way (points are sent anew with
+# each export, and never wait), and the middle of the component's type.
+_SIGNALS: Final[Mapping[str, tuple[Instrument, Instrument | None, str]]] = {
+    "traces": (conventions.EXPORTED_SPANS, conventions.INFLIGHT_SPANS, "span"),
+    "metrics": (conventions.EXPORTED_POINTS, None, "metric"),
+    "logs": (conventions.EXPORTED_RECORDS, conventions.INFLIGHT_RECORDS, "log"),
 }
 
 
@@ -118,11 +116,10 @@ class _Watch:
     """
 
     def __init__(self, exporter: Any, signal: str, session: Session | None, counted: bool) -> None:
-        self._exported, noun = _SIGNALS[signal]
+        self._exported, self._way, noun = _SIGNALS[signal]
         self._component = {COMPONENT_TYPE: _component(type(exporter), noun)}
         self._session = session
         self._counted = counted
-        self._way = _INFLIGHT.get(signal)
         self._export = exporter.export
         self._rejected = 0
         self.error: str | None = None
