@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from printobs.signals.correlation import correlation, correlation_id
     from printobs.signals.correlation_registry import CorrelationRegistry
     from printobs.signals.event_loop import watch_event_loop
+    from printobs.signals.inventory import Inventory
     from printobs.signals.job_queue import JobQueue
     from printobs.signals.message_scope import message
     from printobs.signals.printer_health import Health
@@ -34,6 +35,7 @@ __all__ = [
     "CorrelationRegistry",
     "Handle",
     "Health",
+    "Inventory",
     "JobQueue",
     "JsonFormatter",
     "Outcome",
@@ -66,6 +68,7 @@ _HOMES: Final = {
     "CorrelationRegistry": ("signals.correlation_registry", ""),
     "Handle": ("assembly.handle", ""),
     "Health": ("signals.printer_health", ""),
+    "Inventory": ("signals.inventory", ""),
     "JobQueue": ("signals.job_queue", ""),
     "JsonFormatter": ("integrations.logging_json", ""),
     "Outcome": ("core.conventions", ""),

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
 from opentelemetry.sdk.environment_variables import OTEL_BLRP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_QUEUE_SIZE
 from opentelemetry.sdk.environment_variables import OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED as SDK_METRICS
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricsData
+from opentelemetry.sdk.metrics.export import MetricsData, Sum
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from printobs.assembly.outbox import Attempt, Outbox
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _QUEUE: Final = 2048  # https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 
 _guard: Final = Guard("counting an export")
+
+_TOTALS: Final = {each.name: each for each in conventions.INSTRUMENTS if each.kind is conventions.Kind.TOTALS}
 
 # What each signal's records are called in the conventions: exported ones, those on their way (points are sent anew with
 # each export, and never wait), and the middle of the component's type.
@@ -72,6 +75,7 @@ class Exports:
             exporter = getattr(reader, "_exporter", None)
             if exporter is not None:
                 self._watch(exporter, "metrics", _count)
+                _tell_what_stands(exporter)
 
     @contextmanager
     def _processor_metrics(self) -> Iterator[None]:
@@ -195,6 +199,33 @@ def _count(data: MetricsData) -> int:
         for scope in resource.scope_metrics
         for metric in scope.metrics
     )
+
+
+def _tell_what_stands(exporter: Any) -> None:
+    """Have no beginning exported with totals that began before this process; the SDK gives them its own.
+
+    Zero is the data model's word for not known. A backend takes a beginning for a reset, and all there is for new:
+    https://opentelemetry.io/docs/specs/otel/metrics/data-model/#cumulative-streams-handling-unknown-start-time
+    """
+    export = exporter.export
+
+    def told(data: MetricsData, *args: Any, **kwargs: Any) -> Any:
+        with _guard:
+            _forget_beginnings(data)
+        return export(data, *args, **kwargs)
+
+    exporter.export = told
+
+
+def _forget_beginnings(data: MetricsData) -> None:
+    instruments = telemetry.current().instruments
+    for metric in (each for found in data.resource_metrics for scope in found.scope_metrics for each in scope.metrics):
+        if metric.name in _TOTALS and isinstance(metric.data, Sum):
+            standing = instruments.readings(_TOTALS[metric.name]).standing
+            points = metric.data.data_points  # a list, made for this export
+            for index, point in enumerate(points):
+                if frozenset((point.attributes or {}).items()) in standing:
+                    points[index] = replace(point, start_time_unix_nano=0)  # type: ignore[index]
 
 
 def _component(kind: type, noun: str) -> str:

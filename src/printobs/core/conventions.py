@@ -24,7 +24,7 @@ SERVER_PORT: Final = "server.port"
 # -- attributes: a print job ------------------------------------------------------------------------------------------
 JOB_ID: Final = "printer.job.id"  # spans and logs only
 ACCEPTED_JOB: Final = "job.id"  # logs only: the ID that an application has promised its client
-AGENT: Final = "agent.name"  # logs only
+AGENT: Final = "agent.name"
 JOB_KIND: Final = "printer.job.kind"
 JOB_OUTCOME: Final = "printer.job.outcome"
 JOB_STAGE: Final = "printer.job.stage"
@@ -556,6 +556,23 @@ JOB_HELD = Instrument(
 )
 _JOBS = (JOB_OUTCOMES, JOB_REPRINTS, JOB_DURATION, JOB_QUEUE_LENGTH, JOB_QUEUE_AGE, JOB_HELD)
 
+# What should be there: a sum over what reports itself cannot show who has fallen silent.
+AGENT_CONNECTED = Instrument(
+    "agent.connected",
+    Kind.STATES,
+    "{agent}",
+    "1 while an agent is connected to an application, 0 while one that should be is not.",
+    (BRANCH, AGENT),
+)
+PRINTER_SERVED = Instrument(
+    "printer.served",
+    Kind.STATES,
+    "{printer}",
+    "1 while a connected agent serves a printer, 0 while one that should be served is not.",
+    _WHERE,
+)
+_INVENTORY = (AGENT_CONNECTED, PRINTER_SERVED)
+
 SECURITY_AUTHENTICATION_FAILURES = Instrument(
     "security.authentication.failures",
     Kind.COUNTER,
@@ -701,6 +718,7 @@ INSTRUMENTS: Final[tuple[Instrument, ...]] = (
     CORRELATION_IDS,
     *_CORRELATION,
     *_JOBS,
+    *_INVENTORY,
     *_SECURITY,
     EVENT_LOOP_LAG,
     EXPORTED_SPANS,

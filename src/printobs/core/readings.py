@@ -29,6 +29,8 @@ class Readings:
         self._others = others
         self._name = name
         self._cap = cap
+        # Of a total: the attribute sets whose counts began before this process, nobody knows when.
+        self.standing: set[frozenset[tuple[str, str]]] = set()
         self._sources: weakref.WeakKeyDictionary[Any, Callable[[Any], Iterable[Observation]]] = (
             weakref.WeakKeyDictionary()
         )

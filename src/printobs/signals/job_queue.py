@@ -13,13 +13,16 @@ from opentelemetry.metrics import Observation
 
 from printobs.core import clock, conventions, telemetry
 from printobs.core.attributes import Bounded, clean, one_of
-from printobs.core.conventions import BRANCH, ERROR_TYPE, JOB_KIND, JOB_OUTCOME, PRINTER, Outcome
+from printobs.core.conventions import BRANCH, ERROR_TYPE, JOB_KIND, JOB_OUTCOME, PRINTER, Instrument, Outcome
 from printobs.core.guard import Guard
 
 _guard: Final = Guard("counting an application's print jobs")
 
 _branches: Final = Bounded(BRANCH, 500)
 _kinds: Final = Bounded(JOB_KIND, 32)
+
+_OUTCOME: Final = (BRANCH, PRINTER, JOB_KIND, JOB_OUTCOME, ERROR_TYPE)
+_REPRINT: Final = (BRANCH, PRINTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +88,35 @@ class JobQueue:
                 self._held.pop(job, None)
 
     def outcomes(
-        self, branch: str, printer: str, kind: str, outcome: Outcome | str, error_type: str, total: int
+        self,
+        branch: str,
+        printer: str,
+        kind: str,
+        outcome: Outcome | str,
+        error_type: str,
+        total: int,
+        *,
+        standing: bool = False,
     ) -> None:
-        """So many jobs of this printer have ended so, ever. ``error_type`` is empty where nothing went wrong."""
-        with _guard:
-            ended = one_of(Outcome, outcome)
-            self._outcomes[clean(branch), clean(printer), clean(kind), ended, clean(error_type)] = total
+        """So many jobs of this printer have ended so, ever. ``error_type`` is empty where nothing went wrong.
 
-    def reprints(self, branch: str, printer: str, total: int) -> None:
-        """So many jobs of this printer were taken as another copy of one before, ever."""
+        ``standing``: it had come to that before this process began, or a rate would take all of it for news.
+        """
         with _guard:
-            self._reprints[clean(branch), clean(printer)] = total
+            labels = (clean(branch), clean(printer), clean(kind), one_of(Outcome, outcome), clean(error_type))
+            self._outcomes[labels] = total
+            self._began(conventions.JOB_OUTCOMES, _OUTCOME, labels, standing)
+
+    def reprints(self, branch: str, printer: str, total: int, *, standing: bool = False) -> None:
+        """So many jobs of this printer were taken as another copy of one before, ever. ``standing`` as above."""
+        with _guard:
+            labels = (clean(branch), clean(printer))
+            self._reprints[labels] = total
+            self._began(conventions.JOB_REPRINTS, _REPRINT, labels, standing)
+
+    def _began(self, instrument: Instrument, names: tuple[str, ...], labels: tuple[str, ...], standing: bool) -> None:
+        if standing:
+            self._instruments.readings(instrument).standing.add(frozenset(_attributes(names, labels).items()))
 
     def _branch(self, branch: str) -> str:
         branch = _branches(branch)
@@ -105,10 +126,10 @@ class JobQueue:
     # -- what collections read: copies made in one step, so that nobody waits for a lock -------------------------------
 
     def _read_outcomes(self) -> Iterable[Observation]:
-        return _read(self._outcomes, (BRANCH, PRINTER, JOB_KIND, JOB_OUTCOME, ERROR_TYPE))
+        return _read(self._outcomes, _OUTCOME)
 
     def _read_reprints(self) -> Iterable[Observation]:
-        return _read(self._reprints, (BRANCH, PRINTER))
+        return _read(self._reprints, _REPRINT)
 
     def _read_length(self) -> Iterable[Observation]:
         return self._by_branch([each.branch for each in list(self._open.values())])
@@ -131,7 +152,8 @@ class JobQueue:
 
 
 def _read(totals: Mapping[tuple[str, ...], int], names: tuple[str, ...]) -> Iterable[Observation]:
-    return [
-        Observation(total, {name: value for name, value in zip(names, labels, strict=True) if value})
-        for labels, total in list(totals.items())
-    ]
+    return [Observation(total, _attributes(names, labels)) for labels, total in list(totals.items())]
+
+
+def _attributes(names: tuple[str, ...], labels: tuple[str, ...]) -> dict[str, str]:
+    return {name: value for name, value in zip(names, labels, strict=True) if value}

@@ -64,12 +64,13 @@ class MetricPoint:
     """One data point. ``kind`` is sum, gauge, histogram, exponential_histogram or summary.
 
     ``value`` is that of a sum or a gauge; the other kinds have ``count`` and ``sum``; a histogram has ``buckets``,
-    upper bound to count in that bucket alone.
+    upper bound to count in that bucket alone. ``start_ns``: since when it counts, from 1970; 0 where nobody says.
     """
 
     name: str
     unit: str
     kind: str
+    start_ns: int
     attributes: Attributes
     value: float | None
     count: int
@@ -130,6 +131,7 @@ def metrics(body: bytes) -> Iterator[MetricPoint]:
                         metric.name,
                         metric.unit,
                         kind or "",
+                        point.start_time_unix_nano,
                         _attributes(point.attributes),
                         _number(point) if kind in ("sum", "gauge") else None,
                         getattr(point, "count", 0),
