@@ -13,10 +13,11 @@ import printobs
 from examples.jobs import wire
 from examples.jobs.checks import Fields, parse
 from examples.service.database import Database
-from examples.service.gateway import Gateway
+from examples.service.gateway import Gateway, StillThere
 from examples.service.jobs import UnknownPrinter
 from examples.service.problems import Problem
 from examples.service.records import moment
+from examples.service.registry import UnknownAgent
 from examples.service.requests import Call
 from examples.service.writer import Unavailable
 
@@ -42,6 +43,7 @@ async def printers(request: Request) -> Response:
                     "serial": row["serial"] or None,
                     "changed_at": moment(row["changed_at"]),
                     "waiting": row["waiting"],
+                    "expected": bool(row["expected"]),
                 }
                 for row in rows
             ]
@@ -69,6 +71,7 @@ def _agent(row: Mapping[str, Any], gateway: Gateway, served: Mapping[tuple[str, 
         "score": quality.score,
         "level": quality.level,
         "seen_at": moment(row["seen_at"]),
+        "expected": bool(row["expected"]),
         "printers": served.get((row["branch"], row["name"]), []),
     }
 
@@ -85,6 +88,34 @@ async def reassign(request: Request) -> Response:
     except UnknownPrinter as unknown:
         raise Problem(404, "id", f"{unknown}: see {PRINTERS} for those there are") from None
     return JSONResponse({"agent": agent})
+
+
+async def retire_printer(request: Request) -> Response:
+    """``POST /api/v1/printing/printers/{id}/retire``: it is gone for good, and nobody is to be told that it is away."""
+    call = Call(request, "operate")
+    await call.empty()
+    printer = request.path_params["id"]
+    try:
+        await call.gateway.retire_printer(printer)
+    except UnknownPrinter as unknown:
+        raise Problem(404, "id", f"{unknown}: see {PRINTERS} for those there are") from None
+    except StillThere:
+        raise Problem(409, "id", f"{printer} is served: take it out of its agent's configuration first") from None
+    return JSONResponse({"expected": False})
+
+
+async def retire_agent(request: Request) -> Response:
+    """``POST /api/v1/printing/agents/{branch}/{name}/retire``: it and its printers are gone for good."""
+    call = Call(request, "operate")
+    await call.empty()
+    agent = request.path_params["name"]
+    try:
+        await call.gateway.retire_agent(request.path_params["branch"], agent)
+    except UnknownAgent as unknown:
+        raise Problem(404, "name", f"{unknown}: see {AGENTS} for those there are") from None
+    except StillThere:
+        raise Problem(409, "name", f"{agent} is connected: stop it first") from None
+    return JSONResponse({"expected": False})
 
 
 async def live(_: Request) -> Response:

@@ -23,6 +23,7 @@ from examples.service.measures import Measures
 from examples.service.records import Changes
 from examples.service.settings import Settings
 from examples.service.throttle import Throttle, Throttled
+from examples.service.traces import Traces
 from examples.service.writer import Unavailable
 
 logger = logging.getLogger("service")
@@ -33,11 +34,11 @@ DAY: Final = 86_400.0  # seconds
 
 def build(settings: Settings, database: Database) -> Starlette:
     """The application; `printobs.configure` comes before, for the metrics endpoint."""
-    gateway = Gateway(database)
+    gateway = Gateway(database, Traces(database.clock, settings.trace_seconds))
     clients = Clients(gateway.online)
     throttle = Throttle(settings)
     measures = Measures(database.clock)
-    measures.take(database.jobs.standing())  # nothing has been written yet
+    measures.take(database.jobs.standing(), standing=True)  # nothing has been written yet
 
     def committed(changes: Changes) -> None:
         clients.publish(changes.happenings)
@@ -66,7 +67,9 @@ def build(settings: Settings, database: Database) -> Starlette:
             Route(PRINTERS, api_printers.printers),
             Route(PRINTERS + "/{id}/test", api_jobs.test_print, methods=["POST"]),
             Route(PRINTERS + "/{id}/reassign", api_printers.reassign, methods=["POST"]),
+            Route(PRINTERS + "/{id}/retire", api_printers.retire_printer, methods=["POST"]),
             Route(AGENTS, api_printers.agents),
+            Route(AGENTS + "/{branch}/{name}/retire", api_printers.retire_agent, methods=["POST"]),
             Route("/health", api_printers.health),
             Route("/health/ready", api_printers.health),
             Route("/health/live", api_printers.live),

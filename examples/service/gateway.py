@@ -5,13 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, Final
 
-from opentelemetry import context, propagate, trace
-from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 import printobs
@@ -22,14 +18,18 @@ from examples.service.database import Database
 from examples.service.jobs import TooLate
 from examples.service.records import Job, Order
 from examples.service.registry import Joined, identity
+from examples.service.traces import Traces
 from examples.service.writer import Unavailable
 
 logger = logging.getLogger("service")
-tracer = trace.get_tracer("examples.service")
 
 SEND_TIMEOUT: Final = 5.0  # seconds: an agent that does not read is as good as gone
 CANCEL_PATIENCE: Final = 5.0  # seconds that a cancellation waits for the agent's answer
 _GONE: Final = (OSError, TimeoutError, RuntimeError, WebSocketDisconnect)  # what sending to a dead connection raises
+
+
+class StillThere(Exception):  # noqa: N818 - reads as what is in the way
+    """It is connected: it is not to be expected no more."""
 
 
 class Session:
@@ -54,11 +54,17 @@ class Session:
 class Gateway:
     """Who is connected, and which job goes where."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, traces: Traces) -> None:
         self._database = database
+        self._traces = traces
         self._sessions: dict[tuple[str, str], Session] = {}  # by branch and agent
         self._serving: dict[str, Session] = {}  # by printer
         self._joining = asyncio.Lock()
+        self._inventory = printobs.Inventory()
+        for row in database.views.agents():  # nobody else reads yet
+            self._inventory.agent(row["branch"], row["name"], False if row["expected"] else None)
+        for row in database.views.printers():
+            self._inventory.printer(row["branch"], row["id"], False if row["expected"] else None)
         self._dispatches: set[asyncio.Task[None]] = set()
 
     def online(self, printer: str) -> bool:
@@ -127,7 +133,7 @@ class Gateway:
             if claimed is None:
                 return
             job, content, left = claimed
-            with _continued(job.carrier, "dispatch job"):
+            with self._traces.continued(job, "dispatch job"):
                 message = wire.Print(
                     job.id,
                     job.printer,
@@ -153,7 +159,7 @@ class Gateway:
         ``grace``: seconds beyond its time-out that a job's result may take.
         """
         for job in await self._database.write(self._database.jobs.overdue, grace):
-            _trace(job, "expire job")
+            self._traces.mark(job, "expire job")
         for printer in await self._database.write(self._database.jobs.waiting):
             await self._dispatch(printer)
 
@@ -171,6 +177,9 @@ class Gateway:
             await send(session.websocket, wire.dump(wire.Welcome(joined.refused)))
             self._sessions[session.key] = session
             self._serving.update(dict.fromkeys(session.printers, session))
+            self._inventory.agent(session.branch, session.agent, True)
+            for printer in session.claimed:
+                self._inventory.printer(session.branch, printer, printer in session.printers)
         serves = ", ".join(session.printers) or "no printer"
         events.log(
             logger, "agent.joined", session.known, "agent %s of %s serves %s", session.agent, session.branch, serves
@@ -178,7 +187,7 @@ class Gateway:
         for each in joined.refused:
             logger.warning("agent %s: %s", session.agent, each.why)
         for job in joined.changed:
-            _trace(job, "reconcile job")
+            self._traces.mark(job, "reconcile job")
         for printer in session.printers:
             await self._dispatch(printer)
 
@@ -195,8 +204,10 @@ class Gateway:
         if self._sessions.get(session.key) is not session:
             return False
         del self._sessions[session.key]
+        self._inventory.agent(session.branch, session.agent, False)
         for printer in session.printers:
             del self._serving[printer]
+            self._inventory.printer(session.branch, printer, False)
         events.log(logger, "agent.left", session.known, "agent %s of %s is gone", session.agent, session.branch)
         return True
 
@@ -209,9 +220,26 @@ class Gateway:
         """Let another agent claim a printer: who does now has to come again; raises `UnknownPrinter`, `Unavailable`."""
         async with self._joining:
             for job in await self._database.write(self._database.registry.reassign, printer, agent):
-                _trace(job, "reconcile job")
+                self._traces.mark(job, "reconcile job")
             for claiming in [each for each in self._sessions.values() if printer in each.claimed]:
                 await self._replace(claiming)
+
+    async def retire_printer(self, printer: str) -> None:
+        """Expect a printer no more; raises `StillThere`, `UnknownPrinter`, `Unavailable`."""
+        async with self._joining:
+            if self.online(printer):
+                raise StillThere
+            branch = await self._database.write(self._database.registry.retire_printer, printer)
+            self._inventory.printer(branch, printer, None)
+
+    async def retire_agent(self, branch: str, agent: str) -> None:
+        """Expect an agent and its printers no more; raises `StillThere`, `UnknownAgent`, `Unavailable`."""
+        async with self._joining:
+            if (branch, agent) in self._sessions:
+                raise StillThere
+            for printer in await self._database.write(self._database.registry.retire_agent, branch, agent):
+                self._inventory.printer(branch, printer, None)
+            self._inventory.agent(branch, agent, None)
 
     async def hear(self, session: Session, message: wire.Message) -> bool:
         """Take what an agent says; false where it is not for the service. Raises `Unavailable`: nothing was taken."""
@@ -246,23 +274,6 @@ class Gateway:
 def _answered(waiting: asyncio.Future[None] | None) -> None:
     if waiting is not None and not waiting.done():
         waiting.set_result(None)
-
-
-def _trace(job: Job, name: str) -> None:
-    """A span that continues a job's request, for what has happened to it while something else was being handled."""
-    with _continued(job.carrier, name):
-        pass
-
-
-@contextmanager
-def _continued(carrier: Mapping[str, str], name: str) -> Iterator[None]:
-    """A span that continues the request that brought a job, whatever is being handled just now."""
-    token = context.attach(propagate.extract(carrier, Context()))
-    try:
-        with tracer.start_as_current_span(name, kind=SpanKind.PRODUCER):
-            yield
-    finally:
-        context.detach(token)
 
 
 async def send(websocket: WebSocket, message: dict[str, Any]) -> None:

@@ -361,6 +361,7 @@ class Jobs:
         job = self.get(identifier)
         assert job is not None
         branch = self._branch(job.printer)
+        self._totals.begin(branch, job.printer, job.kind)
         if reprint_of:
             self._totals.add(Total(REPRINTS, branch, job.printer))
         self._changes.events.append(("job.accepted", branch, job))

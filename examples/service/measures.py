@@ -24,8 +24,8 @@ class Measures:
         self._queue = printobs.JobQueue()
         self._waiting = printobs.CorrelationRegistry(ttl=_TTL)
 
-    def take(self, changes: Changes) -> None:
-        """Follow one transaction; at the start, all there is."""
+    def take(self, changes: Changes, *, standing: bool = False) -> None:
+        """Follow one transaction; or, ``standing``, begin with all there is."""
         now = self._clock.now()
         for branch, job in changes.jobs:
             age = now - job.created_at
@@ -46,6 +46,7 @@ class Measures:
             self._queue.held(identifier, "", False)
         for total, count in changes.totals.items():
             if total.name == OUTCOMES:
-                self._queue.outcomes(total.branch, total.printer, total.kind, total.outcome, total.error_type, count)
+                labels = (total.branch, total.printer, total.kind, total.outcome, total.error_type)
+                self._queue.outcomes(*labels, count, standing=standing)
             else:
-                self._queue.reprints(total.branch, total.printer, count)
+                self._queue.reprints(total.branch, total.printer, count, standing=standing)

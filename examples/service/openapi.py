@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -106,7 +107,23 @@ OPERATIONS: Final = (
         answers={200: "Reassignment"},
         problems=(404, 413, 415, 503),
     ),
+    Operation(
+        "post",
+        f"{_PRINTER}/retire",
+        "The printer is gone for good: nobody is to be told that it is away. An agent that claims it brings it back.",
+        ("operate",),
+        answers={200: "Retirement"},
+        problems=(404, 409, 413, 503),
+    ),
     Operation("get", AGENTS, "The agents.", ("operate",), answers={200: "Agents"}, problems=(503,)),
+    Operation(
+        "post",
+        f"{AGENTS}/{{branch}}/{{name}}/retire",
+        "The agent and its printers are gone for good; it brings them back when it comes again.",
+        ("operate",),
+        answers={200: "Retirement"},
+        problems=(404, 409, 413, 503),
+    ),
     Operation("get", "/health", "As /health/ready.", answers={200: "Health", 503: "Health"}),
     Operation("get", "/health/ready", "Whether it can keep a promise.", answers={200: "Health", 503: "Health"}),
     Operation("get", "/health/live", "Whether it answers.", answers={200: "Live"}),
@@ -116,8 +133,8 @@ _PROBLEMS: Final = {
     400: "A field is not as it should be.",
     401: "No good token.",
     403: "A token without the scope.",
-    404: "No such job or printer.",
-    409: "The job is in no state for this.",
+    404: "No such job, printer or agent.",
+    409: "The job, printer or agent is in no state for this.",
     413: "The body is too long.",
     415: "The body is not JSON.",
     422: "This Idempotency-Key was sent with another request.",
@@ -250,6 +267,7 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "serial": _MAYBE,
             "changed_at": _MOMENT,
             "waiting": {"type": "integer", "minimum": 0},
+            "expected": _TRUTH,
         }
     ),
     "Printers": _list("printers", "Printer"),
@@ -261,11 +279,13 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "score": {"type": ["number", "null"], "minimum": 0, "maximum": 100},
             "level": {"enum": ["excellent", "good", "fair", "poor", "unknown"]},
             "seen_at": _MOMENT,
+            "expected": _TRUTH,
             "printers": {"type": "array", "items": _NAME},
         }
     ),
     "Agents": _list("agents", "Agent"),
     "Reassignment": _object({"agent": _NAME}),
+    "Retirement": _object({"expected": {"const": False}}),
     "Health": _object(
         {
             "status": {"enum": ["ok", "unavailable"]},
@@ -299,10 +319,10 @@ def _described(operation: Operation) -> Schema:
     if operation.keyed:
         key = {"type": "string", "pattern": "^[!-~]{1,255}$"}
         parameters.append({"in": "header", "name": "Idempotency-Key", "required": False, "schema": key})
-    if "{id}" in operation.path:
-        pattern = wire.NAME if operation.path.startswith(PRINTERS) else wire.ID
+    pattern = wire.ID if operation.path.startswith(JOBS) else wire.NAME
+    for name in re.findall(r"{(\w+)}", operation.path):
         schema = {"type": "string", "pattern": f"^({pattern})$"}
-        parameters.append({"in": "path", "name": "id", "required": True, "schema": schema})
+        parameters.append({"in": "path", "name": name, "required": True, "schema": schema})
     if parameters:
         described["parameters"] = parameters
     if operation.body:

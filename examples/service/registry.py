@@ -15,6 +15,10 @@ class Refused(Exception):  # noqa: N818 - reads as what happened
     """An agent that cannot be had as it presents itself; says why, to its operator."""
 
 
+class UnknownAgent(Exception):  # noqa: N818 - reads as what is wrong
+    """No agent of this name has ever been here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Joined:
     """An agent that was taken: the number of its session, its printers that were not, the jobs that have changed."""
@@ -67,7 +71,7 @@ class Registry:
             why, serial = f"printer {printer.id} has the serial number of {twin['id']}: it is one printer", ""
         self._connection.execute(
             "INSERT INTO printers (id, branch, agent, serial, changed_at) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET serial = iif(serial = '', excluded.serial, serial)",
+            " ON CONFLICT (id) DO UPDATE SET serial = iif(serial = '', excluded.serial, serial), expected = 1",
             (printer.id, hello.branch, hello.agent, serial, self._clock.now()),
         )
         return why
@@ -79,7 +83,7 @@ class Registry:
         ).fetchone()
         session = 1 if row is None else row["session"] + 1
         self._connection.execute(
-            "INSERT OR REPLACE INTO agents VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO agents VALUES (?, ?, ?, ?, ?, ?, 1)",
             (hello.branch, hello.agent, hello.journal, hello.sequence, session, self._clock.now()),
         )
         # It grows before every hello: one that has not is of a journal that was put back.
@@ -121,6 +125,26 @@ class Registry:
         if done.rowcount == 0:
             raise UnknownPrinter(printer)
         return self._jobs.reconcile([printer], None, ())
+
+    def retire_printer(self, printer: str) -> str:
+        """Expect it no more, until an agent claims it again; its branch. Raises `UnknownPrinter`."""
+        rows = self._connection.execute(
+            "UPDATE printers SET expected = 0 WHERE id = ? RETURNING branch", (printer,)
+        ).fetchall()
+        if not rows:
+            raise UnknownPrinter(printer)
+        branch: str = rows[0]["branch"]
+        return branch
+
+    def retire_agent(self, branch: str, agent: str) -> list[str]:
+        """Expect it and its printers no more, until it comes again; these printers. Raises `UnknownAgent`."""
+        done = self._connection.execute("UPDATE agents SET expected = 0 WHERE branch = ? AND name = ?", (branch, agent))
+        if done.rowcount == 0:
+            raise UnknownAgent(agent)
+        printers = self._printers(branch, agent)
+        for printer in printers:
+            self.retire_printer(printer)
+        return printers
 
 
 def identity(branch: str, agent: str, journal: str) -> str:

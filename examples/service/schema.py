@@ -111,6 +111,11 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         FROM jobs JOIN printers ON printers.id = printer WHERE reprint_of != '' GROUP BY 2, 3
         """,
     ),
+    (
+        # Whether it should be there: until an operator retires it.
+        "ALTER TABLE printers ADD COLUMN expected INTEGER NOT NULL DEFAULT 1",
+        "ALTER TABLE agents ADD COLUMN expected INTEGER NOT NULL DEFAULT 1",
+    ),
 )
 
 

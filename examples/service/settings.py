@@ -19,6 +19,7 @@ class Settings:
     may not have come out is printed again, marked, without asking. ``answer_grace``: how long a result is waited for
     beyond its job's time-out. ``ping``: how long an agent may be silent before it is asked whether it is there, and how
     long after.
+    ``trace_seconds``: a job that goes on later than that has a linked trace of its own; 0: all of it is one trace.
     ``rate_*``: how many a minute of one address, and of one token's holder; 0 is no limit.
     """
 
@@ -36,6 +37,7 @@ class Settings:
     answer_grace: int
     ping: int
     keep_days: int
+    trace_seconds: int
     rate_requests: int
     rate_handshakes: int
     rate_messages: int
@@ -60,6 +62,7 @@ class Settings:
             answer_grace=environment.integer("SERVICE_ANSWER_GRACE", 30, 1, 3600),
             ping=environment.integer("SERVICE_PING", 20, 1, 300),
             keep_days=environment.integer("SERVICE_KEEP_DAYS", 30, 1, 3650),
+            trace_seconds=environment.integer("SERVICE_TRACE_SECONDS", 0, 0, 86_400),
             rate_requests=environment.integer("SERVICE_RATE_REQUESTS", 30_000, 0, 10_000_000),
             rate_handshakes=environment.integer("SERVICE_RATE_HANDSHAKES", 3000, 0, 10_000_000),
             rate_messages=environment.integer("SERVICE_RATE_MESSAGES", 30_000, 0, 10_000_000),

@@ -8,13 +8,17 @@ from __future__ import annotations
 import sqlite3
 from typing import Final, NamedTuple
 
+from examples.jobs.states import State
+
 OUTCOMES: Final = "outcomes"
 REPRINTS: Final = "reprints"
 
 OTHER: Final = "_OTHER"  # what is over a bound, as in the library's own labels
-ROWS: Final = 400  # of one name; the library shows 2,000 series at most
+ROWS: Final = 1600  # of one name; the library shows 2,000 series at most
 KINDS: Final = 16
 ERRORS: Final = 48
+
+_THIS: Final = "name = ? AND branch = ? AND printer = ? AND kind = ? AND outcome = ? AND error_type = ?"
 
 
 class Total(NamedTuple):
@@ -35,22 +39,28 @@ class Totals:
         self._connection = connection
         self._changed: dict[Total, int] = {}
 
-    def add(self, total: Total) -> None:
-        """One more."""
-        count = self._more(total)
+    def begin(self, branch: str, printer: str, kind: str) -> None:
+        """Have a total for each way that a job may end, from the first on: a rate needs a zero to rise from."""
+        ways = [Total(OUTCOMES, branch, printer, kind, state) for state in State if state.final]
+        (begun,) = self._connection.execute(f"SELECT count(*) FROM totals WHERE {_THIS}", ways[0]).fetchone()
+        if not begun:
+            for total in (*ways, Total(REPRINTS, branch, printer)):
+                self.add(total, 0)
+
+    def add(self, total: Total, more: int = 1) -> None:
+        """One more; or none, where it is to be shown from now on."""
+        count = self._more(total, more)
         if count is None:
             total = self._bounded(total)
-            count = self._more(total)
+            count = self._more(total, more)
         if count is None:
-            count = 1
-            self._connection.execute("INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?, 1)", total)
+            count = more
+            self._connection.execute("INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?, ?)", (*total, more))
         self._changed[total] = count
 
-    def _more(self, total: Total) -> int | None:
+    def _more(self, total: Total, more: int) -> int | None:
         rows = self._connection.execute(
-            "UPDATE totals SET count = count + 1 WHERE name = ? AND branch = ? AND printer = ? AND kind = ?"
-            " AND outcome = ? AND error_type = ? RETURNING count",
-            total,
+            f"UPDATE totals SET count = count + ? WHERE {_THIS} RETURNING count", (more, *total)
         ).fetchall()
         return rows[0]["count"] if rows else None
 

@@ -213,6 +213,13 @@ class Service:
                 total += float(found[2])
         return total
 
+    def until_metric(self, name: str, value: float, within: float = 5.0, **labels: str) -> None:
+        """Wait until `metric` is that."""
+        deadline = time.monotonic() + within
+        while (last := self.metric(name, **labels)) != value:
+            assert time.monotonic() < deadline, f"{name} is {last}"
+            time.sleep(0.05)
+
     def ended(self, identifier: str, within: float = 15.0) -> dict[str, Any]:
         """The job, once it has an outcome."""
         return self.until(identifier, lambda job: job["outcome"] is not None, within)

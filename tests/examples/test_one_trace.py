@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import time
 from collections.abc import Callable
 
 from PIL import Image
@@ -11,6 +12,7 @@ from websockets.sync.client import connect
 from printobs.testing import OtlpSink, VirtualPrinter
 from printobs.testing.otlp_decode import Span
 from tests.examples.processes import agent, exporting, service, token
+from tests.examples.scripted import Scripted
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
@@ -113,3 +115,28 @@ def test_a_receipt_is_one_trace_under_one_correlation_id(
     assert TRACE in {exemplar.trace_id for point in durations for exemplar in point.exemplars}
     names = {point.name for point in otlp_sink.metrics}
     assert {"http.server.request.duration", "websocket.server.messages", "websocket.client.messages"} <= names
+
+
+def test_a_job_that_goes_on_late_has_a_trace_of_its_own_that_is_linked_to_the_first(otlp_sink: OtlpSink) -> None:
+    order = {"printer": "kitchen", "receipt": {"elements": [{"type": "text", "text": "x"}]}}
+    headers = {"traceparent": f"00-{TRACE}-{CALLER}-01", "X_Correlation_ID": "order-4711"}
+    with service(SERVICE_TRACE_SECONDS="1", **exporting(otlp_sink)) as till:
+        with Scripted(till):
+            pass
+        late = till.ask("POST", "/api/v1/printing/jobs", order, **headers)[1]["id"]
+        time.sleep(1.1)
+        with Scripted(till, sequence=11) as desktop:
+            assert desktop.job().id == late
+            assert TRACE not in desktop.last["traceparent"]
+            assert "order-4711" in desktop.last["baggage"]
+            own = desktop.last["traceparent"].split("-")[1]
+            desktop.finish(late)
+            soon = till.ask("POST", "/api/v1/printing/jobs", order, **headers)[1]["id"]
+            assert desktop.job().id == soon
+            assert TRACE in desktop.last["traceparent"]
+            desktop.finish(soon)
+    dispatched = {span.trace_id: span for span in otlp_sink.spans if span.name == "dispatch job"}
+    assert dispatched.keys() == {TRACE, own}
+    assert [link.trace_id for link in dispatched[own].links] == [TRACE]
+    assert (dispatched[own].parent_id, dispatched[own].attributes["correlation.id"]) == ("", "order-4711")
+    assert dispatched[TRACE].links == ()

@@ -273,6 +273,7 @@ def settings_for(path: Path, **changes: Any) -> Settings:
         answer_grace=30,
         ping=20,
         keep_days=30,
+        trace_seconds=0,
         rate_requests=0,
         rate_handshakes=0,
         rate_messages=0,

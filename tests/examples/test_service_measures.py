@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from examples.jobs import wire
+from examples.jobs.states import State
 from examples.service import totals
 from examples.service.database import Database
 from examples.service.schema import open_database
 from examples.service.totals import OUTCOMES, Total, Totals
 from examples.service.writer import Unavailable
-from tests.examples.processes import Service, service, token
+from printobs.testing import OtlpSink
+from tests.examples.processes import Service, exporting, service, token
 from tests.examples.scripted import Scripted
 from tests.examples.test_service_care import backup, hello, order, settings_for, version_1
 
@@ -68,6 +70,48 @@ def test_how_jobs_end_is_counted_and_a_killed_service_forgets_none(tmp_path: Pat
         assert told(till) == before
         agent.finish(agent_gets(till, agent))
         assert told(till) == {**before, "confirmed": 5}
+
+
+def test_every_outcome_is_there_at_zero_once_a_job_is_taken(tmp_path: Path) -> None:
+    with service() as till, Scripted(till, ["kitchen"]) as agent:
+        job = agent_gets(till, agent)
+
+        def series() -> set[str]:
+            text = till.ask("GET", "/api/v1/metrics", bearer=token("prometheus", "metrics"))[1]["text"]
+            return {line for line in text.splitlines() if line.startswith(("job_outcomes_total{", "job_reprints_"))}
+
+        before = series()
+        assert {line.rpartition(" ")[2] for line in before} == {"0.0"}
+        assert [sum(f'outcome="{state}"' in line for line in before) for state in State if state.final] == [1] * 5
+        assert sum("job_reprints_total" in line for line in before) == 1
+        agent.finish(job)
+        assert len(series()) == len(before)
+
+
+def test_what_was_counted_before_a_restart_is_not_told_as_new(tmp_path: Path, otlp_sink: OtlpSink) -> None:
+    database = str(tmp_path / "service.db")
+
+    def starts(till: Service) -> dict[tuple[str, str], bool]:
+        """Whether a series is said to have begun in this process."""
+        seen = len(otlp_sink.metrics)
+        otlp_sink.wait_for(lambda sink: any(p.name == "job.outcomes" for p in sink.metrics[seen:]), 10.0)
+        return {
+            (point.attributes["printer.job.outcome"], point.attributes.get("error.type", "")): point.start_ns > 0
+            for point in otlp_sink.metrics[seen:]
+            if point.name == "job.outcomes"
+        }
+
+    environment = {"SERVICE_DATABASE": database, **exporting(otlp_sink)}
+    with service(**environment) as till, Scripted(till, ["kitchen"]) as agent:
+        agent.finish(agent_gets(till, agent), "failed", error_type="paper_end")
+        first = starts(till)
+        assert first["failed", "paper_end"]
+        assert all(first.values())
+    with service(**environment) as till, Scripted(till, ["kitchen"], sequence=20) as agent:
+        assert not any(starts(till).values())
+        agent.finish(agent_gets(till, agent), "failed", error_type="cutter")
+        assert starts(till)["failed", "cutter"]
+        assert [key for key, new in starts(till).items() if new] == [("failed", "cutter")]
 
 
 def agent_gets(till: Service, agent: Scripted) -> str:
@@ -204,12 +248,14 @@ def test_an_outcome_that_was_not_committed_is_not_counted(database: Database) ->
         done = wire.Done(job.id, "confirmed")
         with pytest.raises(Unavailable):
             await database.write(interrupted, claimed[0].journal, done)
-        assert all(not changes.totals for changes in seen)
+        assert all(not any(changes.totals.values()) for changes in seen)
         await database.write(jobs.done, claimed[0].journal, done, since_hello=True)
 
     asyncio.run(scenario())
-    assert [changes.totals for changes in seen if changes.totals] == [jobs.standing().totals]
-    assert list(jobs.standing().totals.values()) == [1]
+    assert [changes.totals for changes in seen if any(changes.totals.values())] == [
+        {Total(OUTCOMES, "mitte", "kitchen", "receipt", "confirmed"): 1}
+    ]
+    assert sum(jobs.standing().totals.values()) == 1
 
 
 def test_what_clients_and_agents_choose_is_counted_under_a_bound(
