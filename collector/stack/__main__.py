@@ -1,4 +1,7 @@
-"""``python -m collector.stack``: the backend, until Ctrl-C; ``build`` only makes its programs."""
+"""``python -m collector.stack``: the backend, until Ctrl-C; ``build`` only makes its programs.
+
+By Compose where an engine answers, else natively; ``STACK_BY`` says which, and a profile is run natively.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import signal
 import sys
 import time
 
+from collector.stack import compose
 from collector.stack.binaries import Missing, everything
 from collector.stack.ports import Ports, Taken
 from collector.stack.queue import InUse
@@ -41,6 +45,13 @@ def _up() -> int:
     profiles = [name for name in os.environ.get("STACK_PROFILES", "").split(",") if name]
     if unknown := set(profiles) - PROFILES:
         raise Broken(f"STACK_PROFILES knows no {', '.join(sorted(unknown))}: it may be {' or '.join(sorted(PROFILES))}")
+    by = os.environ.get("STACK_BY", "")
+    if by not in ("", "native", "compose"):
+        raise Broken(f"STACK_BY is {by!r}: it may be native or compose")
+    if by == "compose" and profiles:
+        raise Broken("STACK_PROFILES are for STACK_BY=native: under Compose, add a --config to the Collector's command")
+    if by == "compose" or (not by and not profiles and compose.answers()):
+        return _up_by_compose(ports)
     with Stack(ports, state(), profiles=profiles) as stack:
         print(f"everything is ready; Ctrl-C ends it. It keeps its data in {stack.state}\n")
         for each in stack.running.values():
@@ -52,6 +63,16 @@ def _up() -> int:
         assert ended is not None
         sys.stderr.write(f"{ended.part.name} has ended: {ended.why()} (all of it: {ended.log}); stopping the others\n")
         return 1
+
+
+def _up_by_compose(ports: Ports) -> int:
+    with compose.Compose(ports, state()) as containers:
+        print("everything is ready; Ctrl-C stops it. It keeps its data in volumes\n")
+        for name, page in containers.pages.items():
+            print(f"  {name:<14}{page}")
+        print(f"\n  to send to it: export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:{ports.otlp_http}\n", flush=True)
+        while True:  # the engine restarts what ends by itself
+            time.sleep(0.5)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,12 @@ class Running:
                 )
             time.sleep(0.1)
 
+    @property
+    def pid(self) -> int:
+        """That of its process, which has been started."""
+        assert self._process is not None
+        return self._process.pid
+
     def ended(self) -> bool:
         """Whether it is no more."""
         return self._process is None or self._process.poll() is not None

@@ -121,6 +121,11 @@ class Engine:
         if self._bridge:
             subprocess.run(["ip", "link", "delete", Path(_BRIDGE).name], capture_output=True, check=False)
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What a process that is to reach it has in its environment."""
+        return self._environment
+
     def docker(
         self, *arguments: str, check: bool = True, within: float = 120.0, **environment: str
     ) -> subprocess.CompletedProcess[str]:

@@ -1,22 +1,26 @@
 """What an outage of the backend costs: receipts go on, counters are right afterwards, spans are there or counted.
 
-``python -m tests.stack.outages`` plays each part's outage for 5 s, 60 s and 10 min, killed and terminated, and prints
-the table of docs/reliability.md.
+``python -m tests.stack.outages`` plays each part's outage for 5 s, 60 s and 10 min, killed and terminated, then what
+else may befall a machine, and prints the table of docs/reliability.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from collector.stack import queue
 from collector.stack.ports import Ports
 from collector.stack.stack import Stack
 from examples.demo.stage import PRINTERS, Stage
@@ -26,16 +30,54 @@ PAUSE: Final = 0.5  # seconds between two receipts
 BEFORE: Final = 6.0  # seconds of traffic before the outage, and after it
 
 
+EVERYTHING: Final = "everything"
+
+
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A part is gone for ``seconds``: killed, or terminated and given time to end."""
+    """A part, or `EVERYTHING`, is gone for ``seconds``: killed, or terminated and given time to end.
+
+    ``damaged``: meanwhile the Collector is killed and its queue file destroyed.
+    ``disk``: bytes that there are for the Collector's queue, or all that the machine has.
+    """
 
     part: str
     seconds: float
     killed: bool
+    damaged: bool = False
+    disk: int = 0
 
     def __str__(self) -> str:
-        return f"{self.part} {'killed' if self.killed else 'terminated'}, gone for {self.seconds:g} s"
+        how = f"{self.part} {'killed' if self.killed else 'terminated'}, gone for {self.seconds:g} s"
+        how += ", the Collector killed and its queue file damaged" if self.damaged else ""
+        return how + (f", the queue's disk full ({self.disk >> 10} KiB)" if self.disk else "")
+
+    @property
+    def bound(self) -> float:
+        """Receipts of whose spans this may lose some, uncounted: of two a second, what was in a destroyed queue."""
+        return (self.seconds + BEFORE) / PAUSE if self.damaged else 0.0
+
+    @contextmanager
+    def machine(self, state: Path) -> Iterator[None]:
+        """A machine that may be short of disk; needs root then."""
+        if not self.disk:
+            yield
+            return
+        queue = state / "otelcol" / "queue"
+        queue.mkdir(parents=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.disk}", "tmpfs", queue], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", queue], check=True)
+
+
+# What else may befall the machine of the backend.
+BEYOND: Final = (
+    Outage(EVERYTHING, 10, killed=True),
+    Outage("jaeger", 60, killed=True, damaged=True),
+    Outage("jaeger", 60, killed=True, disk=256 << 10),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +130,19 @@ def play(stack: Stack, stage: Stage, outage: Outage) -> Cost:
     already = _counted(backend)
     traffic = Traffic(stage)
     time.sleep(BEFORE)
-    part = stack.running[outage.part]
+    parts = [each for name, each in stack.running.items() if outage.part in (name, EVERYTHING)]
     gone = time.monotonic()
-    if outage.killed:
-        part.kill()
-    else:
-        part.stop()
+    for part in parts:
+        if outage.killed:
+            part.kill()
+        else:
+            part.stop()
     time.sleep(max(0.0, outage.seconds - (time.monotonic() - gone)))
-    part.start()
-    part.wait()
+    if outage.damaged:
+        _destroy_queue(stack)
+    for part in parts:
+        part.start()
+        part.wait()
     back = time.monotonic()
     time.sleep(BEFORE)
     ended = traffic.stop()
@@ -121,6 +167,18 @@ def play(stack: Stack, stage: Stage, outage: Outage) -> Cost:
     )
 
 
+def _destroy_queue(stack: Stack) -> None:
+    """As a bad disk would; what the units and the stack do before each start puts it aside."""
+    collector, folder = stack.running["otelcol"], stack.state / "otelcol" / "queue"
+    collector.kill()
+    [file] = (each for each in folder.iterdir() if each.is_file())
+    with file.open("r+b") as damaged:
+        damaged.write(b"\xff" * 8192)
+    assert queue.aside(folder)
+    collector.start()
+    collector.wait()
+
+
 def until_settled(count: Any, within: float = 60.0) -> int:
     """The least that ``count()`` comes to: what is late may still arrive."""
     deadline = time.monotonic() + within
@@ -142,30 +200,35 @@ def main() -> int:
     """Play them all; 1 where a receipt was not confirmed or a count is wrong."""
     parser = argparse.ArgumentParser("python -m tests.stack.outages")
     parser.add_argument("--seconds", type=float, nargs="+", default=[5.0, 60.0, 600.0])
-    parser.add_argument("--part", nargs="+", default=["otelcol", "jaeger", "prometheus"])
+    parser.add_argument("--part", nargs="*", default=["otelcol", "jaeger", "prometheus"])
+    parser.add_argument("--beyond", action="store_true", help="what else may befall a machine; as root")
     options = parser.parse_args()
     wrong = 0
+    outages = [
+        Outage(part, seconds, killed)
+        for part in options.part
+        for seconds in options.seconds
+        for killed in (True, False)
+    ]
     print(
         "| Outage | Receipts, confirmed | p50 before, during | Slowest during | Counted | Spans lost, counted as lost |"
     )
     print("|---|---|---|---|---|---|")
-    for part in options.part:
-        for seconds in options.seconds:
-            for killed in (True, False):
-                outage = Outage(part, seconds, killed)
-                with (
-                    tempfile.TemporaryDirectory() as folder,
-                    Stack(Ports.free(), Path(folder), "1s") as stack,
-                    Stage(telemetry(Backend(stack).otlp)) as stage,
-                ):
-                    cost = play(stack, stage, outage)
-                wrong += cost.confirmed != cost.receipts or set(cost.counted.values()) != {cost.receipts}
-                print(
-                    f"| {outage} | {cost.receipts}, {cost.confirmed} | {cost.p50_before:.2f} s, {cost.p50_during:.2f} s"
-                    f" | {cost.slowest_during:.2f} s | {sorted(cost.counted.values())}"
-                    f" | {cost.spans_lost}, {cost.spans_counted_lost:g} |",
-                    flush=True,
-                )
+    for outage in (*outages, *(BEYOND if options.beyond else ())):
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            outage.machine(Path(folder)),
+            Stack(Ports.free(), Path(folder), "1s") as stack,
+            Stage(telemetry(Backend(stack).otlp)) as stage,
+        ):
+            cost = play(stack, stage, outage)
+        wrong += cost.confirmed != cost.receipts or set(cost.counted.values()) != {cost.receipts}
+        print(
+            f"| {outage} | {cost.receipts}, {cost.confirmed} | {cost.p50_before:.2f} s, {cost.p50_during:.2f} s"
+            f" | {cost.slowest_during:.2f} s | {sorted(cost.counted.values())}"
+            f" | {cost.spans_lost}, {cost.spans_counted_lost:g} |",
+            flush=True,
+        )
     return 1 if wrong else 0
 
 

@@ -10,10 +10,14 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -279,6 +283,44 @@ def test_a_corrupt_queue_is_moved_aside_when_it_comes_up(built: Project) -> None
     built.up()
     assert "was moved to" in built.compose("logs", "--no-log-prefix", "prepare")
     assert built.inspect("otelcol")["State"]["Running"]
+
+
+def test_make_stack_is_compose_where_an_engine_answers(built: Project, tmp_path: Path) -> None:
+    built.compose("down")
+    ports = {name.upper(): str(port) for name, port in asdict(Ports.free()).items()}
+    environment = {
+        **built.engine.environment,
+        **{f"STACK_{name}": port for name, port in ports.items()},
+        "STACK_STATE": str(tmp_path),
+        "COMPOSE_PROJECT_NAME": built.name,
+        "PRINTOBS_IMAGE": built.environment["PRINTOBS_IMAGE"],
+        # Nobody answers there: its image cannot be had, and the rest does without it.
+        "GRAFANA_PORT": str(free()["GRAFANA"]),
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "collector.stack"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        said = running.stdout.readline()
+        assert "everything is ready" in said, running.communicate(timeout=120)
+        backend = Backend(cast("Stack", SimpleNamespace(ports=Ports(prometheus=int(ports["PROMETHEUS"]), jaeger=1))))
+        until(lambda: all_up(backend), within=60)
+        containers = built.compose("ps", "--quiet").split()
+        assert len(containers) == 4
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=120)
+    assert running.returncode == 0
+    assert "Grafana cannot be started" in err
+    assert not built.compose("ps", "--quiet").split()
+    assert {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "compose").iterdir()} == {
+        "service.env": 0o600,
+        "grafana.env": 0o600,
+    }
 
 
 def counted(printer: str) -> str:

@@ -20,8 +20,9 @@ QUERIES = [
     'sum by (branch_name, printer_job_outcome) (job_duration_seconds_count{job="service"})',
     'sum by (branch_name, le) (job_duration_seconds_bucket{job="service"})',
     'sum by (branch_name) (job_queue_length{job="service"})',
-    'sum by (branch_name, websocket_client_type) (websocket_server_active_connections{job="service"})',
-    'sum by (correlation_source) (correlation_ids_total{job="service"})',
+    'sum by (branch_name, client_type) (websocket_server_active_connections{job="service"})',
+    # Each scrape has an ID that is generated for it.
+    'sum by (correlation_source) (correlation_ids_total{job="service",correlation_source!="generated"})',
     'sum by (http_route) (http_server_request_duration_seconds_count{job="service",http_request_method="POST"})',
 ]
 

@@ -27,7 +27,7 @@ def start(state: Path, ports: Ports, **environment: str) -> subprocess.Popen[str
     return subprocess.Popen(
         [sys.executable, "-m", "collector.stack"],
         cwd=ROOT,
-        env={**os.environ, "STACK_STATE": str(state), **said, **environment},
+        env={**os.environ, "STACK_BY": "native", "STACK_STATE": str(state), **said, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -54,6 +54,13 @@ def test_a_port_that_is_taken_is_named_with_its_variable(tmp_path: Path) -> None
 def test_a_folder_that_cannot_be_written_is_named_with_its_variable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "STACK_STATE" in refused(tmp_path / "file", Ports.free())
+
+
+def test_what_is_asked_for_and_cannot_be_is_named_with_its_variable(tmp_path: Path) -> None:
+    assert "STACK_BY is 'hand'" in refused(tmp_path, Ports.free(), STACK_BY="hand")
+    assert "STACK_PROFILES knows no tiny" in refused(tmp_path, Ports.free(), STACK_PROFILES="tiny")
+    both = refused(tmp_path, Ports.free(), STACK_BY="compose", STACK_PROFILES="sampling")
+    assert "STACK_BY=native" in both
 
 
 def test_a_part_that_does_not_start_says_why_and_the_others_end(

@@ -1,0 +1,91 @@
+"""The same backend by Compose, where a container engine answers: the same files, and Grafana."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final, Self
+
+from collector.stack.pins import COLLECTOR
+from collector.stack.ports import Ports
+from collector.stack.stack import Broken
+
+FILE: Final = COLLECTOR / "compose.yaml"
+PARTS: Final = ("jaeger", "alertmanager", "prometheus", "otelcol")
+PATIENCE: Final = 180  # seconds until all of them must be ready
+
+
+def answers() -> bool:
+    """Whether there is an engine, and Compose."""
+    if shutil.which("docker") is None:
+        return False
+    return all(
+        subprocess.run(["docker", *command], stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
+        for command in (("version",), ("compose", "version"))
+    )
+
+
+class Compose:
+    """A context manager: entered, the containers of the backend are ready; left, they are stopped, and keep their data.
+
+    Its secrets are made once and kept in ``state``, unless ``SERVICE_ENV`` and ``GRAFANA_ENV`` name files with them.
+    Raises `collector.stack.stack.Broken`.
+    """
+
+    def __init__(self, ports: Ports, state: Path) -> None:
+        self._environment = {
+            "OTLP_GRPC_PORT": str(ports.otlp_grpc),
+            "OTLP_HTTP_PORT": str(ports.otlp_http),
+            "COLLECTOR_HEALTH_PORT": str(ports.collector_health),
+            "JAEGER_PORT": str(ports.jaeger),
+            "PROMETHEUS_PORT": str(ports.prometheus),
+            "ALERTMANAGER_PORT": str(ports.alertmanager),
+            "SERVICE_ENV": str(_secret(state, "service.env", "SERVICE_JWT_SECRET")),
+            "GRAFANA_ENV": str(_secret(state, "grafana.env", "GF_SECURITY_ADMIN_PASSWORD")),
+            **os.environ,
+        }
+        self.pages = {
+            "jaeger": f"http://127.0.0.1:{ports.jaeger}",
+            "alertmanager": f"http://127.0.0.1:{ports.alertmanager}",
+            "prometheus": f"http://127.0.0.1:{ports.prometheus}",
+        }
+
+    def __enter__(self) -> Self:
+        if not self._up(*PARTS):
+            self.__exit__()
+            raise Broken("Compose cannot start it, for the reason above; STACK_BY=native runs it without containers")
+        if self._up("grafana"):
+            password = self._environment["GRAFANA_ENV"]
+            self.pages["grafana"] = f"http://127.0.0.1:{self._environment.get('GRAFANA_PORT', '3000')} ({password})"
+        else:
+            sys.stderr.write("Grafana cannot be started, for the reason above; the rest does without it\n")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._compose("stop", *PARTS, "grafana")
+
+    def _up(self, *names: str) -> bool:
+        return self._compose("up", "--detach", "--wait", "--wait-timeout", str(PATIENCE), *names) == 0
+
+    def _compose(self, *arguments: str) -> int:
+        command = ["docker", "compose", "--file", str(FILE), *arguments]
+        # Ctrl-C is for this process, which stops them.
+        return subprocess.run(
+            command, env=self._environment, stdin=subprocess.DEVNULL, check=False, start_new_session=True
+        ).returncode
+
+
+def _secret(state: Path, name: str, variable: str) -> Path:
+    path = state / "compose" / name
+    if not path.exists():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(0o600)
+            path.write_text(f"{variable}={secrets.token_urlsafe(48)}\n")
+        except OSError as error:
+            raise Broken(f"cannot write {path}: {error.strerror}; name another folder in STACK_STATE") from None
+    return path
