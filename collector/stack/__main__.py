@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 from collector.stack import compose
 from collector.stack.binaries import Missing, everything
@@ -19,6 +20,11 @@ from collector.stack.stack import Broken, Stack
 from collector.stack.state import state
 
 PROFILES = {"sampling", "secure"}
+SECURE = {
+    "COLLECTOR_TOKEN_FILE": "with the token that senders have",
+    "COLLECTOR_TLS_CERT": "with the Collector's certificate",
+    "COLLECTOR_TLS_KEY": "with that certificate's key",
+}
 
 
 def main() -> int:
@@ -45,6 +51,10 @@ def _up() -> int:
     profiles = [name for name in os.environ.get("STACK_PROFILES", "").split(",") if name]
     if unknown := set(profiles) - PROFILES:
         raise Broken(f"STACK_PROFILES knows no {', '.join(sorted(unknown))}: it may be {' or '.join(sorted(PROFILES))}")
+    for variable, what in SECURE.items() if "secure" in profiles else ():
+        named = os.environ.get(variable, "")
+        if not named or not Path(named).is_file() or not os.access(named, os.R_OK):
+            raise Broken(f"{variable} is {named!r}: it must name a file that can be read, {what}")
     by = os.environ.get("STACK_BY", "")
     if by not in ("", "native", "compose"):
         raise Broken(f"STACK_BY is {by!r}: it may be native or compose")

@@ -63,6 +63,17 @@ def test_what_is_asked_for_and_cannot_be_is_named_with_its_variable(tmp_path: Pa
     assert "STACK_BY=native" in both
 
 
+def test_a_secret_that_cannot_be_read_is_named_with_its_variable(tmp_path: Path) -> None:
+    (tmp_path / "there").touch()
+    there = str(tmp_path / "there")
+    names = ("COLLECTOR_TOKEN_FILE", "COLLECTOR_TLS_CERT", "COLLECTOR_TLS_KEY")
+    for bad in names:
+        for value in ("", "/nowhere/at-all", str(tmp_path)):
+            variables = {**dict.fromkeys(names, there), bad: value}
+            line = refused(tmp_path, Ports.free(), STACK_PROFILES="secure", **variables)
+            assert line.startswith(f"{bad} is '{value}': it must name a file that can be read")
+
+
 def test_a_part_that_does_not_start_says_why_and_the_others_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
