@@ -47,12 +47,16 @@ _unique: Final = itertools.count()
 
 @dataclass
 class Tally:
-    """What was answered: HTTP responses of the application by status, WebSockets accepted and refused, messages."""
+    """What was answered: HTTP responses of the application by status, WebSockets accepted and refused, messages.
+
+    In the end ``combinations`` of labels.
+    """
 
     responses: Counter[int] = field(default_factory=Counter)
     accepted: int = 0
     refused: Counter[int] = field(default_factory=Counter)
     messages: int = 0
+    combinations: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -333,8 +337,9 @@ def combinations(till: Service) -> int:
 def judge(till: Service, tally: Tally) -> Iterator[str]:
     """What is wrong with what the service has counted."""
     quiet(till)
-    if (many := combinations(till)) >= COMBINATIONS:
-        yield f"{many} label combinations"
+    tally.combinations = combinations(till)
+    if tally.combinations >= COMBINATIONS:
+        yield f"{tally.combinations} label combinations"
     # The questions for the metrics themselves are counted too, but for the one that tells.
     for status, number in tally.responses.items():
         counted = till.metric("http_server_request_duration_seconds_count", http_response_status_code=str(status))
@@ -386,7 +391,8 @@ def main() -> int:
     wrong, grown, tally = run(options.calls, options.seed)
     sys.stdout.write(
         f"{options.calls} calls in {time.monotonic() - began:.0f} s: HTTP {dict(sorted(tally.responses.items()))}, "
-        f"{tally.accepted} WebSockets, {dict(tally.refused)} refused; {grown:+.1f} MB\n"
+        f"{tally.accepted} WebSockets, {dict(tally.refused)} refused; {grown:+.1f} MB, "
+        f"{tally.combinations} label combinations\n"
     )
     if grown > GROWTH:
         wrong.append(f"{grown:.1f} MB are left behind")
