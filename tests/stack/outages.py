@@ -28,6 +28,7 @@ from tests.stack.backend import JOBS, Backend, submit, telemetry, until
 
 PAUSE: Final = 0.5  # seconds between two receipts
 BEFORE: Final = 6.0  # seconds of traffic before the outage, and after it
+LATE: Final = 180.0  # seconds in which a span may still arrive: gRPC tries to connect again after two minutes at most
 
 
 EVERYTHING: Final = "everything"
@@ -151,7 +152,7 @@ def play(stack: Stack, stage: Stage, outage: Outage) -> Cost:
     expected = {name: already[name] + len(ended) for name in already}
     until(lambda: _counted(backend) == expected, 60, lambda: f"{_counted(backend)} for {expected}")
     ids = {job["correlation_id"] for _, job in ended}
-    lost = until_settled(lambda: len(ids - backend.printed(len(ids) * 4)))
+    lost = until_settled(lambda: len(ids - backend.printed(len(ids) * 4)), 60.0 if outage.damaged else LATE)
     took = [(sent, _seconds(job)) for sent, job in ended]
     before = [seconds for sent, seconds in took if sent < gone]
     during = [seconds for sent, seconds in took if gone <= sent <= back]
@@ -179,7 +180,7 @@ def _destroy_queue(stack: Stack) -> None:
     collector.wait()
 
 
-def until_settled(count: Any, within: float = 60.0) -> int:
+def until_settled(count: Any, within: float) -> int:
     """The least that ``count()`` comes to: what is late may still arrive."""
     deadline = time.monotonic() + within
     while (last := int(count())) and time.monotonic() < deadline:
