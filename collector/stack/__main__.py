@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from collector.stack import compose
@@ -63,10 +64,8 @@ def _up() -> int:
     if by == "compose" or (not by and not profiles and compose.answers()):
         return _up_by_compose(ports)
     with Stack(ports, state(), profiles=profiles) as stack:
-        print(f"everything is ready; Ctrl-C ends it. It keeps its data in {stack.state}\n")
-        for each in stack.running.values():
-            print(f"  {each.part.name:<14}{each.part.page}")
-        print(f"\n  to send to it: export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:{ports.otlp_http}\n", flush=True)
+        pages = {each.part.name: each.part.page for each in stack.running.values()}
+        _say(f"Ctrl-C ends it. It keeps its data in {stack.state}", pages, ports)
         while stack.ended() is None:
             time.sleep(0.5)
         ended = stack.ended()
@@ -77,12 +76,16 @@ def _up() -> int:
 
 def _up_by_compose(ports: Ports) -> int:
     with compose.Compose(ports, state()) as containers:
-        print("everything is ready; Ctrl-C stops it. It keeps its data in volumes\n")
-        for name, page in containers.pages.items():
-            print(f"  {name:<14}{page}")
-        print(f"\n  to send to it: export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:{ports.otlp_http}\n", flush=True)
+        _say("Ctrl-C stops it. It keeps its data in volumes", containers.pages, ports)
         while True:  # the engine restarts what ends by itself
             time.sleep(0.5)
+
+
+def _say(how: str, pages: Mapping[str, str], ports: Ports) -> None:
+    print(f"everything is ready; {how}\n")
+    for name, page in pages.items():
+        print(f"  {name:<14}{page}")
+    print(f"\n  to send to it: export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:{ports.otlp_http}\n", flush=True)
 
 
 if __name__ == "__main__":

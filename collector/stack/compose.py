@@ -38,16 +38,18 @@ class Compose:
 
     def __init__(self, ports: Ports, state: Path) -> None:
         self._environment = {
+            **os.environ,
             "OTLP_GRPC_PORT": str(ports.otlp_grpc),
             "OTLP_HTTP_PORT": str(ports.otlp_http),
             "COLLECTOR_HEALTH_PORT": str(ports.collector_health),
             "JAEGER_PORT": str(ports.jaeger),
             "PROMETHEUS_PORT": str(ports.prometheus),
             "ALERTMANAGER_PORT": str(ports.alertmanager),
-            "SERVICE_ENV": str(_secret(state, "service.env", "SERVICE_JWT_SECRET")),
-            "GRAFANA_ENV": str(_secret(state, "grafana.env", "GF_SECURITY_ADMIN_PASSWORD")),
-            **os.environ,
         }
+        folder = state.resolve() / "compose"  # Compose would look for a relative one beside its own file
+        for name, variable in (("service", "SERVICE_JWT_SECRET"), ("grafana", "GF_SECURITY_ADMIN_PASSWORD")):
+            if f"{name.upper()}_ENV" not in os.environ:
+                self._environment[f"{name.upper()}_ENV"] = str(_secret(folder / f"{name}.env", variable))
         self.pages = {
             "jaeger": f"http://127.0.0.1:{ports.jaeger}",
             "alertmanager": f"http://127.0.0.1:{ports.alertmanager}",
@@ -55,15 +57,21 @@ class Compose:
         }
 
     def __enter__(self) -> Self:
-        if not self._up(*PARTS):
+        try:
+            self._start()
+        except BaseException:  # Ctrl-C too: it may take minutes
             self.__exit__()
+            raise
+        return self
+
+    def _start(self) -> None:
+        if not self._up(*PARTS):
             raise Broken("Compose cannot start it, for the reason above; STACK_BY=native runs it without containers")
         if self._up("grafana"):
             password = self._environment["GRAFANA_ENV"]
             self.pages["grafana"] = f"http://127.0.0.1:{self._environment.get('GRAFANA_PORT', '3000')} ({password})"
         else:
             sys.stderr.write("Grafana cannot be started, for the reason above; the rest does without it\n")
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._compose("stop", *PARTS, "grafana")
@@ -79,8 +87,7 @@ class Compose:
         ).returncode
 
 
-def _secret(state: Path, name: str, variable: str) -> Path:
-    path = state / "compose" / name
+def _secret(path: Path, variable: str) -> Path:
     if not path.exists():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

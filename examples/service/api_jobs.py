@@ -14,8 +14,9 @@ import printobs
 from examples.jobs import receipt, wire
 from examples.jobs.checks import Fields, Invalid, parse
 from examples.jobs.states import State
+from examples.service.api_printers import PRINTERS
 from examples.service.jobs import Full, KeyReused, TooLate, UnknownPrinter
-from examples.service.problems import Problem, busy
+from examples.service.problems import Problem, busy, unknown
 from examples.service.records import Job, Order
 from examples.service.requests import Call
 from examples.service.views import Filter
@@ -102,8 +103,8 @@ async def accepted(call: Call, taking: Awaitable[Job], printer: str = "printer")
     """202 once a job is durable; ``printer`` is the field that named its printer."""
     try:
         job = await taking
-    except UnknownPrinter as unknown:
-        raise Problem(404, printer, f"{unknown}: see /api/v1/printing/printers for those there are") from None
+    except UnknownPrinter as error:
+        raise unknown(printer, error, PRINTERS) from None
     except KeyReused:
         raise Problem(
             422, "idempotency-key", "this key was sent with another request: send a new key with a new request"

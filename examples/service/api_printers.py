@@ -15,7 +15,7 @@ from examples.jobs.checks import Fields, parse
 from examples.service.database import Database
 from examples.service.gateway import Gateway, StillThere
 from examples.service.jobs import UnknownPrinter
-from examples.service.problems import Problem
+from examples.service.problems import Problem, unknown
 from examples.service.records import moment
 from examples.service.registry import UnknownAgent
 from examples.service.requests import Call
@@ -85,8 +85,8 @@ async def reassign(request: Request) -> Response:
     printer = request.path_params["id"]
     try:
         await call.gateway.reassign(printer, agent)
-    except UnknownPrinter as unknown:
-        raise Problem(404, "id", f"{unknown}: see {PRINTERS} for those there are") from None
+    except UnknownPrinter as error:
+        raise unknown("id", error, PRINTERS) from None
     return JSONResponse({"agent": agent})
 
 
@@ -97,8 +97,8 @@ async def retire_printer(request: Request) -> Response:
     printer = request.path_params["id"]
     try:
         await call.gateway.retire_printer(printer)
-    except UnknownPrinter as unknown:
-        raise Problem(404, "id", f"{unknown}: see {PRINTERS} for those there are") from None
+    except UnknownPrinter as error:
+        raise unknown("id", error, PRINTERS) from None
     except StillThere:
         raise Problem(409, "id", f"{printer} is served: take it out of its agent's configuration first") from None
     return JSONResponse({"expected": False})
@@ -111,8 +111,8 @@ async def retire_agent(request: Request) -> Response:
     agent = request.path_params["name"]
     try:
         await call.gateway.retire_agent(request.path_params["branch"], agent)
-    except UnknownAgent as unknown:
-        raise Problem(404, "name", f"{unknown}: see {AGENTS} for those there are") from None
+    except UnknownAgent as error:
+        raise unknown("name", error, AGENTS) from None
     except StillThere:
         raise Problem(409, "name", f"{agent} is connected: stop it first") from None
     return JSONResponse({"expected": False})

@@ -62,9 +62,11 @@ class Gateway:
         self._joining = asyncio.Lock()
         self._inventory = printobs.Inventory()
         for row in database.views.agents():  # nobody else reads yet
-            self._inventory.agent(row["branch"], row["name"], False if row["expected"] else None)
+            if row["expected"]:
+                self._inventory.agent(row["branch"], row["name"], False)
         for row in database.views.printers():
-            self._inventory.printer(row["branch"], row["id"], False if row["expected"] else None)
+            if row["expected"]:
+                self._inventory.printer(row["branch"], row["id"], False)
         self._dispatches: set[asyncio.Task[None]] = set()
 
     def online(self, printer: str) -> bool:

@@ -45,6 +45,11 @@ def busy(field: str, detail: str) -> Problem:
     return Problem(503, field, detail, {"Retry-After": RETRY})
 
 
+def unknown(field: str, error: Exception, listed: str) -> Problem:
+    """There is no such thing, as ``error`` says; ``listed`` is the path that tells which there are."""
+    return Problem(404, field, f"{error}: see {listed} for those there are")
+
+
 def unauthorized(refused: Refused) -> Problem:
     """The answer to a request without a good token (RFC 6750), which is counted."""
     printobs.security.authentication_failed(refused.reason)

@@ -141,10 +141,10 @@ class Registry:
         done = self._connection.execute("UPDATE agents SET expected = 0 WHERE branch = ? AND name = ?", (branch, agent))
         if done.rowcount == 0:
             raise UnknownAgent(agent)
-        printers = self._printers(branch, agent)
-        for printer in printers:
-            self.retire_printer(printer)
-        return printers
+        rows = self._connection.execute(
+            "UPDATE printers SET expected = 0 WHERE branch = ? AND agent = ? RETURNING id", (branch, agent)
+        )
+        return [identifier for (identifier,) in rows.fetchall()]
 
 
 def identity(branch: str, agent: str, journal: str) -> str:

@@ -42,10 +42,13 @@ class Totals:
     def begin(self, branch: str, printer: str, kind: str) -> None:
         """Have a total for each way that a job may end, from the first on: a rate needs a zero to rise from."""
         ways = [Total(OUTCOMES, branch, printer, kind, state) for state in State if state.final]
-        (begun,) = self._connection.execute(f"SELECT count(*) FROM totals WHERE {_THIS}", ways[0]).fetchone()
-        if not begun:
+        # What is over a bound has been begun as others are: it is not looked for in vain once for each of them.
+        if not self._there(ways[0]) and not self._there(self._bounded(ways[0])):
             for total in (*ways, Total(REPRINTS, branch, printer)):
                 self.add(total, 0)
+
+    def _there(self, total: Total) -> bool:
+        return self._connection.execute(f"SELECT 1 FROM totals WHERE {_THIS}", total).fetchone() is not None
 
     def add(self, total: Total, more: int = 1) -> None:
         """One more; or none, where it is to be shown from now on."""

@@ -276,6 +276,20 @@ def test_what_clients_and_agents_choose_is_counted_under_a_bound(
     assert sum(found.values()) == 600
 
 
+def test_what_is_over_a_bound_is_begun_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(totals, "ROWS", 100)
+    with closing(open_database(tmp_path / "service.db")) as connection:
+        counted = Totals(connection)
+        for number in range(300):
+            counted.begin("mitte", f"printer-{number}", f"kind-{number}")
+        found = counted.drain()
+        counted.begin("mitte", "printer-0", "kind-0")
+        counted.begin("mitte", "printer-300", "kind-300")
+        assert counted.drain() == {}
+    assert len([each for each in found if each.name == OUTCOMES]) <= 100 + 10
+    assert set(found.values()) == {0}
+
+
 def test_a_held_job_that_is_pruned_is_held_no_more(database: Database) -> None:
     jobs = database.jobs
     pruned: list[str] = []

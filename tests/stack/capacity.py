@@ -1,8 +1,8 @@
 """What one machine's backend can take: more and more receipts a second, until the Collector refuses or falls behind.
 
-``python -m tests.stack.capacity`` prints it as tables. What is sent are the spans and log records
-of one real receipt of the reference deployment, as service and agent exported them, over and over with new IDs and
-times: at these rates the deployment itself would take the processors that are to be measured.
+``python -m tests.stack.capacity`` prints it as tables. What is sent are the spans and log records of one real receipt
+of the reference deployment, as service and agent exported them, over and over with new IDs and times: at these rates
+the deployment itself would take the processors that are to be measured.
 """
 
 from __future__ import annotations

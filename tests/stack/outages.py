@@ -64,13 +64,13 @@ class Outage:
         if not self.disk:
             yield
             return
-        queue = state / "otelcol" / "queue"
-        queue.mkdir(parents=True)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.disk}", "tmpfs", queue], check=True)
+        folder = state / "otelcol" / "queue"
+        folder.mkdir(parents=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.disk}", "tmpfs", folder], check=True)
         try:
             yield
         finally:
-            subprocess.run(["umount", queue], check=True)
+            subprocess.run(["umount", folder], check=True)
 
 
 # What else may befall the machine of the backend.

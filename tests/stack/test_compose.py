@@ -294,7 +294,7 @@ def test_make_stack_is_compose_where_an_engine_answers(built: Project, tmp_path:
         "STACK_STATE": str(tmp_path),
         "COMPOSE_PROJECT_NAME": built.name,
         "PRINTOBS_IMAGE": built.environment["PRINTOBS_IMAGE"],
-        # Nobody answers there: its image cannot be had, and the rest does without it.
+        # Its image cannot be had, and the rest does without it.
         "GRAFANA_PORT": str(free()["GRAFANA"]),
     }
     with subprocess.Popen(

@@ -160,7 +160,7 @@ def till(terminals: Callable[[], Terminal], backend: Terminal) -> Terminal:
 
 def test_each_command_says_that_it_is_healthy(till: Terminal) -> None:
     health = commands("From nothing to a receipt in it")[2]
-    assert "localhost:3000" in health or "127.0.0.1:3000" in health
+    assert "http://127.0.0.1:3000/api/health" in health
     targets, *_ = health.splitlines()
     till.until(lambda: till.type(f"{targets} || :").count('"up"') == 5)  # it has just been started
     # Grafana runs under Compose alone.
