@@ -34,7 +34,7 @@ DAY: Final = 86_400.0  # seconds
 
 def build(settings: Settings, database: Database) -> Starlette:
     """The application; `printobs.configure` comes before, for the metrics endpoint."""
-    gateway = Gateway(database, Traces(database.clock, settings.trace_seconds))
+    gateway = Gateway(database, Traces(database.clock, settings.trace_seconds), settings.opening_hours)
     clients = Clients(gateway.online)
     throttle = Throttle(settings)
     measures = Measures(database.clock)

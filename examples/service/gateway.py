@@ -16,6 +16,7 @@ from examples.jobs import wire
 from examples.jobs.states import State
 from examples.service.database import Database
 from examples.service.jobs import TooLate
+from examples.service.opening import OpeningHours
 from examples.service.records import Job, Order
 from examples.service.registry import Joined, identity
 from examples.service.traces import Traces
@@ -54,13 +55,13 @@ class Session:
 class Gateway:
     """Who is connected, and which job goes where."""
 
-    def __init__(self, database: Database, traces: Traces) -> None:
+    def __init__(self, database: Database, traces: Traces, hours: OpeningHours) -> None:
         self._database = database
         self._traces = traces
         self._sessions: dict[tuple[str, str], Session] = {}  # by branch and agent
         self._serving: dict[str, Session] = {}  # by printer
         self._joining = asyncio.Lock()
-        self._inventory = printobs.Inventory()
+        self._inventory = printobs.Inventory(hours.open)
         for row in database.views.agents():  # nobody else reads yet
             if row["expected"]:
                 self._inventory.agent(row["branch"], row["name"], False)

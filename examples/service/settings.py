@@ -7,6 +7,7 @@ from typing import Self
 
 from examples.environment import Environment
 from examples.jobs import wire
+from examples.service.opening import OpeningHours, Unreadable
 
 MIN_SECRET = 32
 
@@ -20,6 +21,7 @@ class Settings:
     beyond its job's time-out. ``ping``: how long an agent may be silent before it is asked whether it is there, and how
     long after.
     ``trace_seconds``: a job that goes on later than that has a linked trace of its own; 0: all of it is one trace.
+    ``opening_hours``: when who is away is missed.
     ``rate_*``: how many a minute of one address, and of one token's holder; 0 is no limit.
     """
 
@@ -42,6 +44,7 @@ class Settings:
     rate_handshakes: int
     rate_messages: int
     reprint_branches: frozenset[str]
+    opening_hours: OpeningHours
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -67,8 +70,18 @@ class Settings:
             rate_handshakes=environment.integer("SERVICE_RATE_HANDSHAKES", 3000, 0, 10_000_000),
             rate_messages=environment.integer("SERVICE_RATE_MESSAGES", 30_000, 0, 10_000_000),
             reprint_branches=environment.names("SERVICE_REPRINT_BRANCHES", wire.NAME),
+            opening_hours=_opening_hours(environment, "SERVICE_OPENING_HOURS"),
         )
         if settings.secret and len(settings.secret.encode()) < MIN_SECRET:
             environment.refuse("SERVICE_JWT_SECRET", f"must have {MIN_SECRET} bytes at least")
         environment.check()
         return settings
+
+
+def _opening_hours(environment: Environment, name: str) -> OpeningHours:
+    path = environment.text(name, "")
+    try:
+        return OpeningHours.load(path) if path else OpeningHours()
+    except Unreadable as unreadable:
+        environment.refuse(name, f"cannot be used: {unreadable}")
+        return OpeningHours()

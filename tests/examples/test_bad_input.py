@@ -343,6 +343,11 @@ def test_a_full_queue_says_so(virtual_printer: VirtualPrinter) -> None:
         ("examples.service", {}, "SERVICE_JWT_SECRET is not set"),
         ("examples.service", {"SERVICE_JWT_SECRET": "short"}, "32 bytes"),
         ("examples.service", {"SERVICE_JWT_SECRET": SECRET, "SERVICE_PORT": "many"}, "SERVICE_PORT must be"),
+        (
+            "examples.service",
+            {"SERVICE_JWT_SECRET": SECRET, "SERVICE_OPENING_HOURS": "none.toml"},
+            "SERVICE_OPENING_HOURS cannot be used: none.toml: ",
+        ),
         ("examples.agent", {}, "AGENT_CONFIG is not set"),
     ],
 )

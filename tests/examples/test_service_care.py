@@ -23,6 +23,7 @@ from examples.service import clock, schema
 from examples.service.clock import Clock
 from examples.service.database import Database
 from examples.service.jobs import Jobs, TooLate
+from examples.service.opening import OpeningHours
 from examples.service.records import Order
 from examples.service.registry import Registry
 from examples.service.schema import MIGRATIONS, Unusable, open_database
@@ -278,6 +279,7 @@ def settings_for(path: Path, **changes: Any) -> Settings:
         rate_handshakes=0,
         rate_messages=0,
         reprint_branches=frozenset(),
+        opening_hours=OpeningHours(),
     )
     return replace(settings, **changes)
 

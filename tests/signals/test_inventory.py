@@ -70,3 +70,24 @@ def test_its_series_end_with_it(sdk: Sdk, there: Inventory) -> None:
     del other
     gc.collect()
     assert sdk.points("agent.connected") == []
+
+
+def test_a_branch_is_open_or_closed_as_the_application_says(sdk: Sdk) -> None:
+    closed: set[str] = set()
+    there = Inventory(lambda branch: branch not in closed)
+    there.agent("mitte", "mitte-pc", False)
+    there.printer("wedding", "bar", True)
+
+    def opened() -> dict[str, float]:
+        return {point.attributes["branch.name"]: point.value for point in sdk.points("branch.open")}
+
+    assert opened() == {"mitte": 1, "wedding": 1}
+    closed.add("mitte")
+    assert opened() == {"mitte": 0, "wedding": 1}
+    there.agent("mitte", "mitte-pc", None)
+    assert opened() == {"wedding": 1}
+
+
+def test_without_hours_a_branch_is_always_open(sdk: Sdk, there: Inventory) -> None:
+    there.agent("mitte", "mitte-pc", False)
+    assert sdk.value("branch.open", branch__name="mitte") == 1

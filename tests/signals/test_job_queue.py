@@ -104,3 +104,24 @@ def test_its_series_end_with_it_and_nothing_it_is_told_raises(sdk: Sdk) -> None:
     del queue
     gc.collect()
     assert sdk.points("job.outcomes") == []
+
+
+def test_failures_in_a_row_are_counted_until_one_is_on_paper(sdk: Sdk, queue: JobQueue) -> None:
+    def ended(outcome: str, total: int, printer: str = "bar", error_type: str = "") -> None:
+        queue.outcomes("mitte", printer, "receipt", outcome, error_type, total)
+
+    def in_a_row(printer: str = "bar") -> float:
+        return sdk.value("job.failures.consecutive", branch__name="mitte", printer__name=printer)
+
+    queue.outcomes("mitte", "bar", "receipt", "failed", "expired", 4000, standing=True)  # of before this process
+    ended("confirmed", 0)
+    assert in_a_row() == 0
+    ended("failed", 4001, error_type="expired")
+    ended("unknown", 1)
+    ended("cancelled", 1)  # says nothing of the printer
+    ended("failed", 2, printer="kitchen", error_type="paper_end")
+    assert (in_a_row(), in_a_row("kitchen")) == (2, 2)
+    ended("failed", 4002, error_type="expired")
+    assert in_a_row() == 3
+    ended("written", 1)
+    assert (in_a_row(), in_a_row("kitchen")) == (0, 2)

@@ -6,10 +6,14 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from opentelemetry.metrics import Observation
+
 from printobs.assembly.handle import Handle
+from printobs.core import conventions, telemetry
 from printobs.core.guard import Guard
 from printobs.integrations import logging as log_records
 
@@ -37,7 +41,7 @@ def configure(
 
     The build is in the resource (``service.version``, ``process.runtime.name`` and ``.version``; in Prometheus, the
     labels of ``target_info``), printobs' own version in the scope of what it emits. With printobs[process], the
-    process itself is measured (``process.*``).
+    process itself is measured (``process.*``). ``printobs.clock`` tells that it lives, and whether its clock is right.
 
     Exporters come from ``OTEL_TRACES_EXPORTER``, ``OTEL_METRICS_EXPORTER`` and ``OTEL_LOGS_EXPORTER``; a signal without
     its variable is exported by OTLP if ``OTEL_EXPORTER_OTLP_ENDPOINT`` (or the signal's own) is set, over HTTP unless
@@ -105,6 +109,9 @@ def _configured(suggested: Mapping[str, AttributeValue]) -> Handle:
     with Guard("configuring process metrics"):
         if handle.meter_provider is not None:
             _measure_process(handle.meter_provider)
+    with Guard("configuring the sign of life"):
+        clock = telemetry.current().instruments.readings(conventions.CLOCK)
+        clock.add(handle, lambda _: [Observation(time.time())])
     with Guard("configuring the export of logs"):
         if handle.logger_provider is not None and providers.exported("logs"):
             log_records.export(handle.logger_provider)

@@ -554,7 +554,22 @@ JOB_HELD = Instrument(
     "Print jobs that may not have come out, and that a person has to see to.",
     (BRANCH,),
 )
-_JOBS = (JOB_OUTCOMES, JOB_REPRINTS, JOB_DURATION, JOB_QUEUE_LENGTH, JOB_QUEUE_AGE, JOB_HELD)
+JOB_FAILURES_CONSECUTIVE = Instrument(
+    "job.failures.consecutive",
+    Kind.GAUGE,
+    "{job}",
+    "Print jobs of a printer in a row that failed or are unknown; 0 after one that is on paper. From a restart on.",
+    (BRANCH, PRINTER),
+)
+_JOBS = (
+    JOB_OUTCOMES,
+    JOB_REPRINTS,
+    JOB_DURATION,
+    JOB_QUEUE_LENGTH,
+    JOB_QUEUE_AGE,
+    JOB_HELD,
+    JOB_FAILURES_CONSECUTIVE,
+)
 
 # What should be there: a sum over what reports itself cannot show who has fallen silent.
 AGENT_CONNECTED = Instrument(
@@ -571,7 +586,14 @@ PRINTER_SERVED = Instrument(
     "1 while a connected agent serves a printer, 0 while one that should be served is not.",
     _WHERE,
 )
-_INVENTORY = (AGENT_CONNECTED, PRINTER_SERVED)
+BRANCH_OPEN = Instrument(
+    "branch.open",
+    Kind.STATES,
+    "{branch}",
+    "1 while a branch with agents or printers is open, 0 while it is closed; whoever is away then is not missed.",
+    (BRANCH,),
+)
+_INVENTORY = (AGENT_CONNECTED, PRINTER_SERVED, BRANCH_OPEN)
 
 SECURITY_AUTHENTICATION_FAILURES = Instrument(
     "security.authentication.failures",
@@ -689,6 +711,14 @@ OVERFLOWS = Instrument(
     (BOUNDED,),
 )
 
+CLOCK = Instrument(
+    "printobs.clock",
+    Kind.GAUGE,
+    "s",
+    "Unix time by this process's clock when it was collected: a sign of life, and of a clock that is wrong.",
+    (),
+)
+
 INSTRUMENTS: Final[tuple[Instrument, ...]] = (
     PRINTER_JOBS,
     PRINTER_JOB_DURATION,
@@ -729,6 +759,7 @@ INSTRUMENTS: Final[tuple[Instrument, ...]] = (
     EXPORT_DURATION,
     ERRORS,
     OVERFLOWS,
+    CLOCK,
 )
 
 # Pairs that one cell feeds: how many, and how large together.

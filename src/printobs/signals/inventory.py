@@ -1,8 +1,11 @@
-"""The agents and printers that should be there, and whether they are: who is silent reports nothing himself."""
+"""The agents and printers that should be there, and whether they are: who is silent reports nothing himself.
+
+When a branch is closed, nobody needs to be.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from opentelemetry.metrics import Observation
@@ -23,18 +26,21 @@ _guard: Final = Guard("counting agents and printers")
 class Inventory:
     """Tell it who should be there, and who is; collections read it.
 
-    Beyond 32 agents and 64 printers of a branch the later ones are not shown, which is counted as an overflow, and
-    beyond 2,000 of an instrument the rest are one series. All series end with the object. One thread at a time may
-    call it; nothing here raises.
+    ``opening`` says of a branch whether it is open now, in a collection's thread; without it all are, always. Beyond 32
+    agents and 64 printers of a branch the later ones are not shown, which is counted as an overflow, and beyond 2,000
+    of an instrument the rest are one series. All series end with the object. One thread at a time may call it; nothing
+    here raises.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, opening: Callable[[str], bool] | None = None) -> None:
         self._agents: dict[str, dict[str, bool]] = {}  # by branch
         self._printers: dict[str, dict[str, bool]] = {}
+        self._open: Callable[[str], bool] = opening or (lambda _: True)
         with _guard:
             instruments = telemetry.current().instruments
             instruments.readings(conventions.AGENT_CONNECTED).add(self, Inventory._read_agents)
             instruments.readings(conventions.PRINTER_SERVED).add(self, Inventory._read_printers)
+            instruments.readings(conventions.BRANCH_OPEN).add(self, Inventory._read_open)
 
     def agent(self, branch: str, agent: str, connected: bool | None) -> None:
         """Whether an agent is connected; ``None``: it should not be there any more."""
@@ -53,6 +59,10 @@ class Inventory:
 
     def _read_printers(self) -> Iterable[Observation]:
         return _read(self._printers, PRINTER)
+
+    def _read_open(self) -> Iterable[Observation]:
+        branches = dict.fromkeys([*self._agents, *self._printers])
+        return [Observation(int(self._open(branch)), {BRANCH: branch}) for branch in branches]
 
 
 def _put(

@@ -21,8 +21,11 @@ _guard: Final = Guard("counting an application's print jobs")
 _branches: Final = Bounded(BRANCH, 500)
 _kinds: Final = Bounded(JOB_KIND, 32)
 
+_FAILED: Final = frozenset({Outcome.FAILED.value, Outcome.UNKNOWN.value})
+_PRINTED: Final = frozenset({Outcome.CONFIRMED.value, Outcome.WRITTEN.value})
+
 _OUTCOME: Final = (BRANCH, PRINTER, JOB_KIND, JOB_OUTCOME, ERROR_TYPE)
-_REPRINT: Final = (BRANCH, PRINTER)
+_OF_A_PRINTER: Final = (BRANCH, PRINTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class JobQueue:
         self._seen: dict[str, None] = {}  # branches, which have a series from then on
         self._outcomes: dict[tuple[str, ...], int] = {}
         self._reprints: dict[tuple[str, ...], int] = {}
+        self._failures: dict[tuple[str, ...], int] = {}  # in a row
         with _guard:
             self._instruments = instruments = telemetry.current().instruments
             for instrument, read in (
@@ -55,6 +59,7 @@ class JobQueue:
                 (conventions.JOB_QUEUE_LENGTH, JobQueue._read_length),
                 (conventions.JOB_QUEUE_AGE, JobQueue._read_age),
                 (conventions.JOB_HELD, JobQueue._read_held),
+                (conventions.JOB_FAILURES_CONSECUTIVE, JobQueue._read_failures),
             ):
                 instruments.readings(instrument).add(self, read)
 
@@ -104,6 +109,8 @@ class JobQueue:
         """
         with _guard:
             labels = (clean(branch), clean(printer), clean(kind), one_of(Outcome, outcome), clean(error_type))
+            if not standing:
+                self._in_a_row(labels[:2], labels[3], total - self._outcomes.get(labels, 0))
             self._outcomes[labels] = total
             self._began(conventions.JOB_OUTCOMES, _OUTCOME, labels, standing)
 
@@ -112,7 +119,13 @@ class JobQueue:
         with _guard:
             labels = (clean(branch), clean(printer))
             self._reprints[labels] = total
-            self._began(conventions.JOB_REPRINTS, _REPRINT, labels, standing)
+            self._began(conventions.JOB_REPRINTS, _OF_A_PRINTER, labels, standing)
+
+    def _in_a_row(self, printer: tuple[str, ...], outcome: str, more: int) -> None:
+        if outcome in _PRINTED:
+            self._failures[printer] = 0
+        elif outcome in _FAILED:
+            self._failures[printer] = self._failures.get(printer, 0) + more
 
     def _began(self, instrument: Instrument, names: tuple[str, ...], labels: tuple[str, ...], standing: bool) -> None:
         if standing:
@@ -129,7 +142,10 @@ class JobQueue:
         return _read(self._outcomes, _OUTCOME)
 
     def _read_reprints(self) -> Iterable[Observation]:
-        return _read(self._reprints, _REPRINT)
+        return _read(self._reprints, _OF_A_PRINTER)
+
+    def _read_failures(self) -> Iterable[Observation]:
+        return _read(self._failures, _OF_A_PRINTER)
 
     def _read_length(self) -> Iterable[Observation]:
         return self._by_branch([each.branch for each in list(self._open.values())])
