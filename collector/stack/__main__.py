@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from collector.stack import compose
+from collector.stack import channels, compose
 from collector.stack.binaries import Missing, everything
 from collector.stack.ports import Ports, Taken
 from collector.stack.queue import InUse
@@ -63,7 +63,7 @@ def _up() -> int:
         raise Broken("STACK_PROFILES are for STACK_BY=native: under Compose, add a --config to the Collector's command")
     if by == "compose" or (not by and not profiles and compose.answers()):
         return _up_by_compose(ports)
-    with Stack(ports, state(), profiles=profiles) as stack:
+    with Stack(ports, state(), profiles=profiles, secrets=channels.SECRETS) as stack:
         pages = {each.part.name: each.part.page for each in stack.running.values()}
         _say(f"Ctrl-C ends it. It keeps its data in {stack.state}", pages, ports)
         while stack.ended() is None:
@@ -85,7 +85,10 @@ def _say(how: str, pages: Mapping[str, str], ports: Ports) -> None:
     print(f"everything is ready; {how}\n")
     for name, page in pages.items():
         print(f"  {name:<14}{page}")
-    print(f"\n  to send to it: export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:{ports.otlp_http}\n", flush=True)
+    print(f"\n  to send to it: export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:{ports.otlp_http}\n")
+    if silent := channels.missing(channels.SECRETS):
+        print(f"  no alert is told by {', '.join(silent)}: {channels.SECRETS / 'README.md'} says how to set them up\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

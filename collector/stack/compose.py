@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Final, Self
 
+from collector.stack import channels
 from collector.stack.pins import COLLECTOR
 from collector.stack.ports import Ports
 from collector.stack.stack import Broken
@@ -32,7 +33,8 @@ def answers() -> bool:
 class Compose:
     """A context manager: entered, the containers of the backend are ready; left, they are stopped, and keep their data.
 
-    Its secrets are made once and kept in ``state``, unless ``SERVICE_ENV`` and ``GRAFANA_ENV`` name files with them.
+    Its secrets are made once and kept in ``state``, unless ``SERVICE_ENV`` and ``GRAFANA_ENV`` name files with them;
+    Alertmanager's configuration is a copy there, unless ``ALERTMANAGER_FOLDER`` names another.
     Raises `collector.stack.stack.Broken`.
     """
 
@@ -50,6 +52,8 @@ class Compose:
         for name, variable in (("service", "SERVICE_JWT_SECRET"), ("grafana", "GF_SECURITY_ADMIN_PASSWORD")):
             if f"{name.upper()}_ENV" not in os.environ:
                 self._environment[f"{name.upper()}_ENV"] = str(_secret(folder / f"{name}.env", variable))
+        if "ALERTMANAGER_FOLDER" not in os.environ:
+            self._environment["ALERTMANAGER_FOLDER"] = str(_alertmanager(folder))
         self.pages = {
             "jaeger": f"http://127.0.0.1:{ports.jaeger}",
             "alertmanager": f"http://127.0.0.1:{ports.alertmanager}",
@@ -96,3 +100,16 @@ def _secret(path: Path, variable: str) -> Path:
         except OSError as error:
             raise Broken(f"cannot write {path}: {error.strerror}; name another folder in STACK_STATE") from None
     return path
+
+
+def _alertmanager(folder: Path) -> Path:
+    """Its own user reads it in the container; on this machine nobody else gets to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        made = channels.configuration(folder / "alertmanager", channels.SECRETS, copied=True)
+        for path in (made, *made.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+    except OSError as error:
+        raise Broken(f"cannot write {folder}: {error.strerror}; name another folder in STACK_STATE") from None
+    return made

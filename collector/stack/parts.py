@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from collector.stack import channels
 from collector.stack.pins import COLLECTOR
 from collector.stack.ports import Ports
 
@@ -29,14 +30,18 @@ class Part:
     page: str = ""  # where a person looks
 
 
-def parts(ports: Ports, state: Path, scrape: str = "15s", profiles: Sequence[str] = ()) -> list[Part]:
+def parts(
+    ports: Ports, state: Path, scrape: str = "15s", profiles: Sequence[str] = (), secrets: Path | None = None
+) -> list[Part]:
     """All of them, in the order in which they are started: each before those that send to it.
 
     ``state`` is the folder of all that they keep. ``scrape``: Prometheus's interval, which tests make shorter; what the
     Collector waits for is in proportion. ``profiles``: what the Collector's configuration has besides, as ``sampling``.
+    ``secrets``: Alertmanager's folder of them; without, it tells nobody.
     """
     configurations = [COLLECTOR / "otelcol" / f"{name}.yaml" for name in ("config", *profiles)]
     ready_at = ready(ports)
+    alertmanager = channels.configuration(state / "alertmanager" / "etc", secrets)
     prometheus = prometheus_folder(
         state / "prometheus" / "etc",
         scrape,
@@ -71,7 +76,7 @@ def parts(ports: Ports, state: Path, scrape: str = "15s", profiles: Sequence[str
             "alertmanager",
             "alertmanager",
             (
-                f"--config.file={COLLECTOR / 'alertmanager' / 'alertmanager.yml'}",
+                f"--config.file={alertmanager / 'alertmanager.yml'}",
                 f"--storage.path={state / 'alertmanager'}",
                 f"--web.listen-address=127.0.0.1:{ports.alertmanager}",
                 "--cluster.listen-address=",

@@ -102,21 +102,30 @@ class Running:
 class Stack:
     """A context manager: entered, every part is ready; left, every part has ended. What they keep is in ``state``.
 
+    Alertmanager tells nobody but by those of its channels whose secrets are in ``secrets``.
     Raises `Broken`, and what `collector.stack.ports`, `collector.stack.binaries` and `collector.stack.queue` raise.
     """
 
-    def __init__(self, ports: Ports, state: Path, scrape: str = "15s", profiles: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        state: Path,
+        scrape: str = "15s",
+        profiles: Sequence[str] = (),
+        secrets: Path | None = None,
+    ) -> None:
         self.ports = ports
         self.state = state
         self._scrape = scrape
         self._profiles = profiles
+        self._secrets = secrets
         self.running: dict[str, Running] = {}
 
     def __enter__(self) -> Self:
         self.ports.check()
         try:
             self.state.mkdir(parents=True, exist_ok=True)
-            found = parts(self.ports, self.state, self._scrape, self._profiles)
+            found = parts(self.ports, self.state, self._scrape, self._profiles, self._secrets)
         except OSError as error:
             raise Broken(
                 f"cannot write to {self.state}: {error.strerror}; name another folder in STACK_STATE"
