@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CHECK_PYTHON := import sys; sys.exit(0 if sys.version_info >= (3, 11) else "printobs needs Python 3.11 or newer; %s is %d.%d: name another, as in make PYTHON=python3.12" % (sys.executable, sys.version_info[0], sys.version_info[1]))
 SOURCES := $(shell find src pyproject.toml README.md -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help demo demo-up test coverage lint mutants soak bench slow stack doctor test-stack test-compose clean
+.PHONY: help demo demo-up test coverage lint mutants soak bench slow stack doctor silence dashboards test-rules test-stack test-compose clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,16 @@ stack: $(VENV)/.run ## the real backend: Collector, Prometheus, Alertmanager, Ja
 
 doctor: $(VENV)/.run ## what is wrong with the backend that runs here, and what to do; the exit status says which
 	@$(BIN)/python -m collector.stack.doctor
+
+silence: $(VENV)/.run ## tell nobody of a branch for a while: BRANCH=mitte FOR=2h; END=ID ends that before
+	@$(BIN)/python -m collector.stack.silence "$${BRANCH-}" "$${FOR-}" --end "$${END-}"
+
+dashboards: $(VENV)/.dev ## Grafana's dashboards, from their source
+	@$(BIN)/python -m collector.grafana.source
+
+test-rules: $(VENV)/.dev ## each alert and recording rule in made-up hours, and with each one fault; needs Go once
+	@$(BIN)/python -m collector.stack build >/dev/null
+	@$(BIN)/python -m pytest tests/rules -n 2 $(ARGS)
 
 test-stack: $(VENV)/.dev ## the reference deployment with the real backend, end to end; needs Go once
 	@$(BIN)/python -m collector.stack build >/dev/null

@@ -173,7 +173,7 @@ def test_what_runs_in_containers_is_what_runs_natively(services: dict[str, Any])
     volumes = [each for service in services.values() for each in service.get("volumes", [])]
     mounted = {each["source"] for each in volumes if each["type"] == "bind"}
     for path in (
-        *("otelcol", "jaeger", "alertmanager", "grafana/provisioning"),
+        *("otelcol", "jaeger", "alertmanager", "grafana/provisioning", "grafana/dashboards"),
         *("prometheus/prometheus.yml", "prometheus/rules", "compose/targets"),
     ):
         assert str(COLLECTOR / path) in mounted
