@@ -1,0 +1,287 @@
+"""What each recording rule makes of what is there."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.rules.cases import jump, still
+from tests.rules.promtool import Recorded
+
+_BRANCH: Final = 'branch_name="mitte"'
+_WHERE: Final = f'{_BRANCH}, printer_name="bar"'
+_SEED: Final = 'branch="mitte", branch_name="mitte", printer="bar", printer_name="bar"'
+_SERVICE: Final = 'job="service", instance="a"'
+
+
+def _test(outcome: str, labels: str = _WHERE) -> str:
+    return f'{{{labels}, printer_job_kind="test", printer_job_outcome="{outcome}"}}'
+
+
+PLATFORM: Final = (
+    Recorded(
+        "websocket_connections_total",
+        {'websocket_server_active_connections{branch_name="mitte", client_type="web", http_route="/ws"}': still(5)},
+        "1m",
+        {
+            'websocket_connections_total{branch="mitte", branch_name="mitte", type="web", client_type="web", '
+            'http_route="/ws"}': 5
+        },
+    ),
+    Recorded(  # by the inventory, where there is one: a branch that nobody is left of has no connection to count
+        "desktop_app_connections_total",
+        {
+            f'agent_connected{{branch_name="mitte", agent_name="a", {_SERVICE}}}': still(1),
+            f'agent_connected{{branch_name="mitte", agent_name="b", {_SERVICE}}}': still(1),
+            f'agent_connected{{branch_name="wedding", agent_name="a", {_SERVICE}}}': still(0),
+            f'websocket_server_active_connections{{branch_name="mitte", client_type="desktop", {_SERVICE}}}': still(7),
+            'websocket_server_active_connections{branch_name="mitte", client_type="desktop", job="b"}': still(3),
+            'websocket_server_active_connections{branch_name="mitte", client_type="desktop", job="b", x="y"}': still(1),
+            'websocket_server_active_connections{branch_name="mitte", client_type="web", job="b"}': still(9),
+            'websocket_server_active_connections{client_type="desktop", instance="c"}': still(2),
+            'websocket_server_active_connections{client_type="desktop", instance="d"}': still(4),
+        },
+        "1m",
+        {
+            f'desktop_app_connections_total{{branch="mitte", branch_name="mitte", {_SERVICE}}}': 2,
+            f'desktop_app_connections_total{{branch="wedding", branch_name="wedding", {_SERVICE}}}': 0,
+            'desktop_app_connections_total{branch="mitte", branch_name="mitte", job="b"}': 4,
+            'desktop_app_connections_total{instance="c"}': 2,
+            'desktop_app_connections_total{instance="d"}': 4,
+        },
+    ),
+    Recorded(
+        "print_test_requests_total",
+        {
+            **{
+                "job_outcomes_total" + _test(outcome): still(number)
+                for number, outcome in enumerate(("confirmed", "written", "failed", "unknown", "cancelled"), start=1)
+            },
+            f'job_outcomes_total{{{_WHERE}, printer_job_kind="bar", printer_job_outcome="confirmed"}}': still(9),
+        },
+        "1m",
+        {
+            "print_test_requests_total" + _test(outcome, f'{_SEED}, status="{status}"'): number
+            for number, outcome, status in (
+                (1, "confirmed", "success"),
+                (2, "written", "success"),
+                (3, "failed", "failed"),
+                (4, "unknown", "failed"),
+            )
+        },
+    ),
+    *(
+        recorded
+        for part, le in (("bucket", ', le="0.1"'), ("count", ""), ("sum", ""))
+        for recorded in (
+            Recorded(  # as the agents measure it
+                f"print_test_duration_seconds_{part}",
+                {
+                    f"printer_job_duration_seconds_{part}" + _test("confirmed", _WHERE + le): still(45),
+                    f'printer_job_duration_seconds_{part}{{printer_job_kind="bar"{le}}}': still(7),
+                    f"job_duration_seconds_{part}" + _test("confirmed", _BRANCH + le): still(46),
+                },
+                "1m",
+                {f"print_test_duration_seconds_{part}" + _test("confirmed", _SEED + le): 45},
+            ),
+            Recorded(  # as the service does, where no agent's metrics come here
+                f"print_test_duration_seconds_{part}",
+                {
+                    f"job_duration_seconds_{part}" + _test("confirmed", _BRANCH + le): still(46),
+                    f'printer_job_duration_seconds_{part}{{printer_job_kind="bar"{le}}}': still(7),
+                    f'job_duration_seconds_{part}{{printer_job_kind="bar"{le}}}': still(7),
+                },
+                "1m",
+                {f"print_test_duration_seconds_{part}" + _test("confirmed", f'branch="mitte", {_BRANCH}{le}'): 46},
+            ),
+        )
+    ),
+    Recorded(
+        "connection_quality_distribution",
+        {
+            'websocket_server_quality_level{branch_name="mitte", quality_level="good"}': still(3),
+            'websocket_server_quality_level{branch_name="mitte", quality_level="unknown"}': still(1),
+        },
+        "1m",
+        {
+            'connection_quality_distribution{branch="mitte", branch_name="mitte", quality="good", '
+            'quality_level="good"}': 3
+        },
+    ),
+    Recorded(
+        "http_requests_total",
+        {
+            "http_server_request_duration_seconds_count"
+            f'{{http_response_status_code="200", http_request_method="GET", http_route="/x", {_SERVICE}}}': still(8),
+            'http_server_request_duration_seconds_count{http_response_status_code="503", job="b"}': still(2),
+            'http_server_request_duration_seconds_count{http_response_status_code="503", instance="c"}': still(1),
+        },
+        "1m",
+        {
+            'http_requests_total{status="200", method="GET", route="/x", http_response_status_code="200", '
+            f'http_request_method="GET", http_route="/x", {_SERVICE}}}': 8,
+            f'http_requests_total{{status="500", {_SERVICE}}}': 0,
+            'http_requests_total{status="503", http_response_status_code="503", job="b"}': 2,
+            'http_requests_total{status="500", job="b"}': 0,
+            'http_requests_total{status="503", http_response_status_code="503", instance="c"}': 1,
+            'http_requests_total{status="500", instance="c"}': 0,
+        },
+    ),
+    Recorded(
+        "http_request_duration_seconds_bucket",
+        {
+            "http_server_request_duration_seconds_bucket"
+            '{http_response_status_code="200", http_request_method="GET", http_route="/x", le="0.1"}': still(8)
+        },
+        "1m",
+        {
+            'http_request_duration_seconds_bucket{status="200", method="GET", route="/x", le="0.1", '
+            'http_response_status_code="200", http_request_method="GET", http_route="/x"}': 8
+        },
+    ),
+)
+
+
+def _increments(record: str, series: dict[str, str], labels: str, more: float) -> tuple[Recorded, ...]:
+    """A jump at an hour is in the five minutes after it, and in no others."""
+    return tuple(
+        Recorded(record, series, at, {f"{record}{labels}": value})
+        for at, value in (("60m", more), ("3885s", more), ("65m", 0), ("59m", 0))
+    )
+
+
+def _outcome(outcome: str, branch: str = "mitte", kind: str = "bar") -> str:
+    where = f'branch_name="{branch}", printer_job_kind="{kind}"'
+    return f'job_outcomes_total{{{where}, printer_job_outcome="{outcome}"}}'
+
+
+_REQUESTS: Final = "http_server_request_duration_seconds_count"
+_MITTE: Final = '{branch_name="mitte"}'
+
+OBJECTIVES: Final = (
+    *_increments(
+        "branch_name:jobs:increase5m",
+        {
+            _outcome("confirmed"): jump(3),
+            _outcome("confirmed", kind="kitchen"): jump(1),
+            _outcome("written"): jump(10),
+            _outcome("failed"): jump(100),
+            _outcome("unknown"): jump(1000),
+            _outcome("cancelled"): jump(5000),
+        },
+        _MITTE,
+        1114,
+    ),
+    *_increments(
+        "branch_name:jobs_bad:increase5m",
+        {_outcome("confirmed"): jump(7), _outcome("failed"): jump(1), _outcome("unknown"): jump(10)},
+        _MITTE,
+        11,
+    ),
+    *_increments(
+        "cluster:http_requests:increase5m",
+        {
+            f'{_REQUESTS}{{http_response_status_code="200"}}': jump(7),
+            f'{_REQUESTS}{{http_response_status_code="500"}}': jump(10),
+        },
+        "",
+        17,
+    ),
+    *_increments(
+        "cluster:http_requests_bad:increase5m",
+        {
+            f'{_REQUESTS}{{http_response_status_code="404"}}': jump(7),
+            f'{_REQUESTS}{{http_response_status_code="500"}}': jump(1),
+            f'{_REQUESTS}{{http_response_status_code="503"}}': jump(2),
+        },
+        "",
+        3,
+    ),
+    Recorded(  # none: zero, or there were no number for a good month
+        "cluster:http_requests_bad:increase5m",
+        {"cluster:http_requests:increase5m": still(7)},
+        "60m",
+        {"cluster:http_requests_bad:increase5m": 0},
+    ),
+    *_increments(
+        "branch_name:print_tests:increase5m",
+        {
+            _outcome("confirmed", kind="test"): jump(3),
+            _outcome("written", kind="test"): jump(10),
+            _outcome("failed", kind="test"): jump(100),
+            _outcome("unknown", kind="test"): jump(1000),
+            _outcome("cancelled", kind="test"): jump(5000),
+            _outcome("confirmed"): jump(7),
+        },
+        _MITTE,
+        1113,
+    ),
+    *_increments(
+        "branch_name:print_tests_bad:increase5m",
+        {
+            _outcome("confirmed", kind="test"): jump(7),
+            _outcome("failed", kind="test"): jump(1),
+            _outcome("unknown", kind="test"): jump(10),
+            _outcome("failed"): jump(50),
+        },
+        _MITTE,
+        11,
+    ),
+    *_increments(
+        "le:http_requests:increase5m",
+        {'http_server_request_duration_seconds_bucket{le="0.5", x="y"}': jump(7)},
+        '{le="0.5"}',
+        7,
+    ),
+    *(
+        Recorded(
+            "cluster:http_requests_slow:increase5m",
+            {
+                "cluster:http_requests:increase5m": still(9),
+                'http_server_request_duration_seconds_bucket{le="0.5", http_route="/a"}': jump(fast),
+                'http_server_request_duration_seconds_bucket{le="0.5", http_route="/b"}': jump(1),
+                'http_server_request_duration_seconds_bucket{le="1"}': jump(9),
+            },
+            at,
+            {"cluster:http_requests_slow:increase5m": slow},
+        )
+        for fast, at, slow in ((5, "60m", 3), (5, "3885s", 3), (5, "65m", 9), (9, "60m", 0))
+    ),
+    Recorded(
+        "branch_name:agents_connected:sum",
+        {
+            'agent_connected{branch_name="mitte", agent_name="a"}': still(1),
+            'agent_connected{branch_name="mitte", agent_name="b"}': still(1),
+            'agent_connected{branch_name="wedding", agent_name="a"}': still(0),
+        },
+        "1m",
+        {
+            'branch_name:agents_connected:sum{branch_name="mitte"}': 2,
+            'branch_name:agents_connected:sum{branch_name="wedding"}': 0,
+        },
+    ),
+    Recorded(
+        "branch_name:connections:sum",
+        {
+            f'websocket_server_quality_level{{{_BRANCH}, quality_level="{level}"}}': still(number)
+            for number, level in enumerate(("excellent", "good", "fair", "poor", "unknown"), start=1)
+        },
+        "1m",
+        {f"branch_name:connections:sum{_MITTE}": 10},
+    ),
+    Recorded(
+        "branch_name:connections_bad:sum",
+        {
+            f'websocket_server_quality_level{{{_BRANCH}, quality_level="{level}"}}': still(number)
+            for number, level in enumerate(("excellent", "good", "fair", "poor", "unknown"), start=1)
+        },
+        "1m",
+        {f"branch_name:connections_bad:sum{_MITTE}": 7},
+    ),
+    # One receipt more in each window, from the first scrape of all on: no window loses it, none counts it twice.
+    Recorded(
+        "branch_name:jobs:increase5m",
+        {_outcome("confirmed"): "0x3 1x19 2x19 3x19"},
+        "5m",
+        {f"branch_name:jobs:increase5m{_MITTE}": 1},
+    ),
+)
