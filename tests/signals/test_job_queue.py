@@ -107,21 +107,29 @@ def test_its_series_end_with_it_and_nothing_it_is_told_raises(sdk: Sdk) -> None:
 
 
 def test_failures_in_a_row_are_counted_until_one_is_on_paper(sdk: Sdk, queue: JobQueue) -> None:
-    def ended(outcome: str, total: int, printer: str = "bar", error_type: str = "") -> None:
-        queue.outcomes("mitte", printer, "receipt", outcome, error_type, total)
+    def ended(outcome: str, total: int, error_type: str = "", printer: str = "bar", kind: str = "receipt") -> None:
+        queue.outcomes("mitte", printer, kind, outcome, error_type, total)
 
     def in_a_row(printer: str = "bar") -> float:
         return sdk.value("job.failures.consecutive", branch__name="mitte", printer__name=printer)
 
-    queue.outcomes("mitte", "bar", "receipt", "failed", "expired", 4000, standing=True)  # of before this process
+    queue.outcomes("mitte", "bar", "receipt", "failed", "reset", 4000, standing=True)  # of before this process
     ended("confirmed", 0)
     assert in_a_row() == 0
-    ended("failed", 4001, error_type="expired")
+    ended("failed", 4001, "reset")
     ended("unknown", 1)
     ended("cancelled", 1)  # says nothing of the printer
-    ended("failed", 2, printer="kitchen", error_type="paper_end")
+    ended("failed", 7, "expired")  # nor does this: nobody had tried
+    ended("failed", 2, "paper_end", printer="kitchen")
     assert (in_a_row(), in_a_row("kitchen")) == (2, 2)
-    ended("failed", 4002, error_type="expired")
+    ended("confirmed", 0, kind="test")  # of another kind, the first has been taken
+    ended("failed", 4002, "reset")
     assert in_a_row() == 3
     ended("written", 1)
     assert (in_a_row(), in_a_row("kitchen")) == (0, 2)
+
+
+def test_failures_of_before_the_start_are_in_no_row(sdk: Sdk, queue: JobQueue) -> None:
+    queue.outcomes("mitte", "bar", "receipt", "failed", "reset", 4000, standing=True)
+    queue.outcomes("mitte", "bar", "receipt", "failed", "reset", 4001)
+    assert sdk.value("job.failures.consecutive", branch__name="mitte", printer__name="bar") == 1

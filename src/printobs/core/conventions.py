@@ -558,7 +558,7 @@ JOB_FAILURES_CONSECUTIVE = Instrument(
     "job.failures.consecutive",
     Kind.GAUGE,
     "{job}",
-    "Print jobs of a printer in a row that failed or are unknown; 0 after one that is on paper. From a restart on.",
+    "Print jobs of a printer in a row that failed once tried, or are unknown; 0 after one on paper. From a restart on.",
     (BRANCH, PRINTER),
 )
 _JOBS = (

@@ -13,7 +13,7 @@ from opentelemetry.metrics import Observation
 
 from printobs.core import clock, conventions, telemetry
 from printobs.core.attributes import Bounded, clean, one_of
-from printobs.core.conventions import BRANCH, ERROR_TYPE, JOB_KIND, JOB_OUTCOME, PRINTER, Instrument, Outcome
+from printobs.core.conventions import BRANCH, ERROR_TYPE, JOB_KIND, JOB_OUTCOME, PRINTER, Instrument, JobError, Outcome
 from printobs.core.guard import Guard
 
 _guard: Final = Guard("counting an application's print jobs")
@@ -110,7 +110,7 @@ class JobQueue:
         with _guard:
             labels = (clean(branch), clean(printer), clean(kind), one_of(Outcome, outcome), clean(error_type))
             if not standing:
-                self._in_a_row(labels[:2], labels[3], total - self._outcomes.get(labels, 0))
+                self._in_a_row(labels, total - self._outcomes.get(labels, 0))
             self._outcomes[labels] = total
             self._began(conventions.JOB_OUTCOMES, _OUTCOME, labels, standing)
 
@@ -121,11 +121,13 @@ class JobQueue:
             self._reprints[labels] = total
             self._began(conventions.JOB_REPRINTS, _OF_A_PRINTER, labels, standing)
 
-    def _in_a_row(self, printer: tuple[str, ...], outcome: str, more: int) -> None:
-        if outcome in _PRINTED:
+    def _in_a_row(self, labels: tuple[str, ...], more: int) -> None:
+        printer, outcome, error_type = labels[:2], labels[3], labels[4]
+        before = self._failures.setdefault(printer, 0)
+        if outcome in _PRINTED and more > 0:
             self._failures[printer] = 0
-        elif outcome in _FAILED:
-            self._failures[printer] = self._failures.get(printer, 0) + more
+        elif outcome in _FAILED and error_type != JobError.EXPIRED:  # nobody had tried
+            self._failures[printer] = before + more
 
     def _began(self, instrument: Instrument, names: tuple[str, ...], labels: tuple[str, ...], standing: bool) -> None:
         if standing:
