@@ -41,6 +41,24 @@ def once(alert: str, series: dict[str, str], wait: float, window: float, labels:
     )
 
 
+def after(
+    alert: str,
+    earlier: dict[str, float],
+    now: dict[str, float],
+    wait: float,
+    back: float,
+    labels: dict[str, str] | None = None,
+) -> Case:
+    """Counters that jump at an hour, and had jumped ``back`` minutes before: in the window, or just out of it."""
+    series = {}
+    for name in {**earlier, **now}:
+        then = 1000 + int(earlier.get(name, 0))
+        last = then + int(now.get(name, 0))
+        series[name] = f"1000x{minutes(60 - back) - 1} {then}x{minutes(back) - 1} {last}x{minutes(120)}"
+    at = (_at(60 + wait),)
+    return Case(alert, series, at if labels else (), () if labels else at, labels or {})
+
+
 def never(alert: str, series: dict[str, str]) -> Case:
     """Silent all the time."""
     return Case(alert, series, silent=("61m", "66m", "70m", "75m", "90m", "105m", "110m"))
@@ -102,6 +120,71 @@ def _open(**branches: float) -> dict[str, str]:
 
 _HTTP: Final = "http_server_request_duration_seconds"
 _TEST: Final = 'printer_job_kind="test", printer_job_outcome="confirmed"'
+
+
+def _status(code: str) -> str:
+    return f'{_HTTP}_count{{http_response_status_code="{code}"}}'
+
+
+def _outcome(kind: str, outcome: str) -> str:
+    return f'job_outcomes_total{{branch_name="mitte", printer_job_kind="{kind}", printer_job_outcome="{outcome}"}}'
+
+
+def _lookups(result: str) -> str:
+    return f'correlation_lookups_total{{correlation_lookup_result="{result}"}}'
+
+
+def _slow(name: str, bounds: tuple[str, str], fast: float, slow: float, labels: str = "") -> dict[str, float]:
+    comma = ", " if labels else ""
+    counts = {bounds[0]: fast, bounds[1]: fast + slow, "+Inf": fast + slow}
+    buckets = {f'{name}_bucket{{le="{bound}"{comma}{labels}}}': count for bound, count in counts.items()}
+    return {**buckets, f"{name}_count{{{labels}}}": fast + slow}
+
+
+# What was before the window does not count, what is old and still in it does.
+WINDOWS: Final = (
+    *(
+        case
+        for good, bad, least, labels in (
+            (_status("200"), _status("500"), 3, {**CRITICAL, "of": "requests"}),
+            (_outcome("bar", "confirmed"), _outcome("bar", "failed"), 5, {**CRITICAL, "of": "receipts"}),
+        )
+        for case in (
+            after("HighErrorRate", {good: 1e6}, {good: 5 * least, bad: least}, 1, 5, labels),
+            after("HighErrorRate", {bad: 1e6}, {good: 50 * least, bad: least}, 1, 5),
+            after("HighErrorRate", {bad: 1e6}, {bad: least - 1}, 1, 5),
+            after("HighErrorRate", {good: 1e6}, {bad: 50}, 1, 3),
+        )
+    ),
+    after("LowPrintTestSuccessRate", {_outcome("test", "confirmed"): 50}, {_outcome("test", "failed"): 5}, 5, 9),
+    after("PrintTestSuccessBelowSLA", {_outcome("test", "confirmed"): 500}, {_outcome("test", "failed"): 5}, 10, 18),
+    *(
+        case
+        for alert, wait, window, name, bounds, least, which, labels in (
+            ("HighP95Latency", 5, 15, _HTTP, ("1", "2.5"), 20, "", {**WARNING, "of": "requests"}),
+            (
+                *("HighP95Latency", 5, 15, "job_duration_seconds", ("1", "2.5"), 5),
+                *(_TEST, {**WARNING, "of": "test prints"}),
+            ),
+            ("P95LatencyAboveSLA", 10, 30, _HTTP, ("0.5", "0.75"), 20, "", WARNING),
+        )
+        for case in (
+            after(alert, _slow(name, bounds, 1e6, 0, which), _slow(name, bounds, 0, 50, which), wait, window, labels),
+            after(alert, _slow(name, bounds, 1e6, 0, which), _slow(name, bounds, 0, least - 1, which), wait, window),
+        )
+    ),
+    after(
+        "LowCorrelationIdCacheHitRate",
+        {_lookups("hit"): 1e6},
+        {_lookups("hit"): 4, _lookups("miss"): 8},
+        15,
+        45,
+        INFO,
+    ),
+    after("LowCorrelationIdCacheHitRate", {_lookups("miss"): 1e6}, {_lookups("hit"): 51, _lookups("miss"): 49}, 15, 45),
+    after("LowCorrelationIdCacheHitRate", {_lookups("hit"): 1e6}, {_lookups("miss"): 9}, 15, 45),
+    after("LowCorrelationIdCacheHitRate", {_lookups("hit"): 20}, {_lookups("miss"): 10}, 15, 27),
+)
 
 PLATFORM: Final = (
     Case(
@@ -399,7 +482,7 @@ AGREEMENTS: Final = (
             _quality("mitte", good=0, excellent=79, poor=21),
         )
     ),
-    Case("ConnectionQualityBelowSLA", _quality("mitte", excellent=40, good=40, fair=10, poor=10), silent=("60m",)),
+    Case("ConnectionQualityBelowSLA", _quality("mitte", excellent=40, good=40, fair=20, unknown=500), silent=("60m",)),
     Case("ConnectionQualityBelowSLA", _quality("mitte", excellent=0, good=0, poor=0), silent=("60m",)),
     once("P95LatencyAboveSLA", _buckets(_HTTP, {"0.5": 94, "0.75": 100, "+Inf": 100}), 10, 30, WARNING),
     once("P95LatencyAboveSLA", _buckets(_HTTP, {"0.5": 0, "0.75": 20, "+Inf": 20}), 10, 30, WARNING),
@@ -557,7 +640,7 @@ def _born(alert: str, name: str, labels: dict[str, str]) -> tuple[Case, Case, Ca
     """A counter that jumps, one that is born with the first failure, and one that stands still or is another's."""
     mine, others = f'{name}{{job="otelcol", exporter="jaeger"}}', f'{name}{{job="jaeger", exporter="jaeger"}}'
     return (
-        once(alert, {mine: jump(1)}, 0, 15, labels),
+        once(alert, {mine: jump(1, base=0)}, 0, 15, labels),
         Case(
             alert,
             {mine: f"_x{minutes(60)} {still(1)}"},
@@ -619,8 +702,10 @@ TELEMETRY: Final = (
             once(
                 "CollectorRefusing",
                 {
-                    f'otelcol_receiver_refused_{signal}_total{{job="otelcol", instance="a", receiver="otlp"}}': jump(1),
-                    f'otelcol_receiver_refused_{signal}_total{{job="jaeger", instance="b"}}': jump(1),
+                    f'otelcol_receiver_refused_{signal}_total{{job="otelcol", instance="a", receiver="otlp"}}': jump(
+                        1, base=0
+                    ),
+                    f'otelcol_receiver_refused_{signal}_total{{job="jaeger", instance="b"}}': jump(1, base=0),
                 },
                 5,
                 15,
@@ -657,7 +742,7 @@ TELEMETRY: Final = (
         {**WARNING, "exporter": "jaeger"},
     ),
     *(
-        once("TelemetryLost", {f"{name}_total{{{_LOST}}}": jump(1)}, 0, 15, {**WARNING, **_A})
+        once("TelemetryLost", {f"{name}_total{{{_LOST}}}": jump(1, base=0)}, 0, 15, {**WARNING, **_A})
         for name in (
             "otel_sdk_exporter_span_exported",
             "otel_sdk_exporter_log_exported",
@@ -675,7 +760,7 @@ TELEMETRY: Final = (
     ),
     once(
         "NotificationsFailing",
-        {'alertmanager_notifications_failed_total{integration="slack", reason="other"}': jump(1)},
+        {'alertmanager_notifications_failed_total{integration="slack", reason="other"}': jump(1, base=0)},
         5,
         15,
         {**CRITICAL, "integration": "slack"},
@@ -684,7 +769,7 @@ TELEMETRY: Final = (
     once(
         "AlertmanagerUnreachable",
         {
-            'prometheus_notifications_dropped_total{instance="a"}': jump(1),
+            'prometheus_notifications_dropped_total{instance="a"}': jump(1, base=0),
             'prometheus_notifications_alertmanagers_discovered{instance="a"}': still(1),
         },
         5,
@@ -703,7 +788,7 @@ TELEMETRY: Final = (
     ),
     once(
         "RulesFailing",
-        {'prometheus_rule_evaluation_failures_total{rule_group="printing"}': jump(1)},
+        {'prometheus_rule_evaluation_failures_total{rule_group="printing"}': jump(1, base=0)},
         0,
         15,
         {**CRITICAL, "rule_group": "printing"},
@@ -726,7 +811,11 @@ TELEMETRY: Final = (
     ),
     once(
         "TelemetryErrors",
-        {'printobs_errors_total{job="agent", instance="a", printobs_doing="counting", error_type="KeyError"}': jump(1)},
+        {
+            'printobs_errors_total{job="agent", instance="a", printobs_doing="counting", error_type="KeyError"}': jump(
+                1, base=0
+            )
+        },
         0,
         15,
         {**INFO, **_A, "printobs_doing": "counting"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -70,35 +71,65 @@ def program() -> Path:
     return command("promtool")
 
 
-def failures(tested: Iterable[Rule], cases: Iterable[Case | Recorded]) -> str:
-    """What promtool finds wrong with these rules in these cases; empty: nothing."""
+def survivors(mutants: Sequence[Rule], cases: Sequence[Case | Recorded]) -> list[int]:
+    """Which of these have nothing wrong in any of the cases, each being alone with them: all in as few runs as can be.
+
+    Where one cannot even be evaluated, promtool says no more of that case: it is left out, and the rest is asked again.
+    """
+    left = dict(enumerate(mutants))
+    while left:
+        names = {number: f"__m{number}" for number in left}
+        said = failures([_called(rule, names[number]) for number, rule in left.items()], cases, list(names.values()))
+        found = {int(number) for number in re.findall(r"__m(\d+)", said)}
+        assert found or not said, said
+        left = {number: rule for number, rule in left.items() if number not in found}
+        if "err:" not in said:
+            break
+    return list(left)
+
+
+def _called(rule: Rule, suffix: str) -> Rule:
+    key = "alert" if "alert" in rule else "record"
+    return {**rule, key: rule[key] + suffix}
+
+
+def failures(tested: Iterable[Rule], cases: Iterable[Case | Recorded], suffixes: Sequence[str] = ("",)) -> str:
+    """What promtool finds wrong with these rules in these cases; empty: nothing. ``suffixes`` of the rules' names."""
+    said = ""
     with tempfile.TemporaryDirectory() as folder:
         # JSON is YAML.
         Path(folder, "rules.yml").write_text(json.dumps({"groups": [{"name": "tested", "rules": list(tested)}]}))
-        tests = [_test(case) for case in cases]
-        intervals = {test["interval"] for test in tests}
-        for interval in sorted(intervals):
+        tests = [_test(case, suffixes) for case in cases]
+        for interval in sorted({test["interval"] for test in tests}):
             file = Path(folder, f"test-{interval}.yml")
             those = [test for test in tests if test["interval"] == interval]
             file.write_text(json.dumps({"rule_files": ["rules.yml"], "evaluation_interval": interval, "tests": those}))
             ran = subprocess.run(
-                [program(), "test", "rules", file], capture_output=True, text=True, timeout=120, check=False
+                [program(), "test", "rules", file], capture_output=True, text=True, timeout=280, check=False
             )
             if ran.returncode:
-                return ran.stdout + ran.stderr
-    return ""
+                said += ran.stdout + ran.stderr
+    return said
 
 
-def _test(case: Case | Recorded) -> dict[str, Any]:
-    asked: list[dict[str, Any]] = []
-    if isinstance(case, Recorded):
-        samples = [{"labels": labels, "value": value} for labels, value in case.samples.items()]
-        asked.append({"expr": case.record, "eval_time": case.at, "exp_samples": samples})
-    else:
-        expr = f'ALERTS{{alertname="{case.alert}", alertstate="firing", {case.only}}}'
-        labels = {"alertname": case.alert, "alertstate": "firing", **case.labels}
-        firing = "ALERTS{" + ", ".join(f'{key}="{value}"' for key, value in labels.items()) + "}"
-        asked += [{"expr": expr, "eval_time": at, "exp_samples": [{"labels": firing, "value": 1}]} for at in case.fires]
-        asked += [{"expr": expr, "eval_time": at, "exp_samples": []} for at in case.silent]
+def _test(case: Case | Recorded, suffixes: Sequence[str]) -> dict[str, Any]:
+    asked = [each for suffix in suffixes for each in _asked(case, suffix)]
     series = [{"series": each, "values": values} for each, values in case.series.items()]
     return {"interval": case.interval, "input_series": series, "promql_expr_test": asked}
+
+
+def _asked(case: Case | Recorded, suffix: str) -> list[dict[str, Any]]:
+    if isinstance(case, Recorded):
+        record = case.record + suffix
+        samples = [
+            {"labels": labels.replace(case.record, record, 1), "value": value} for labels, value in case.samples.items()
+        ]
+        return [{"expr": record, "eval_time": case.at, "exp_samples": samples}]
+    alert = case.alert + suffix
+    expr = f'ALERTS{{alertname="{alert}", alertstate="firing", {case.only}}}'
+    labels = {"alertname": alert, "alertstate": "firing", **case.labels}
+    firing = "ALERTS{" + ", ".join(f'{key}="{value}"' for key, value in labels.items()) + "}"
+    return [
+        *({"expr": expr, "eval_time": at, "exp_samples": [{"labels": firing, "value": 1}]} for at in case.fires),
+        *({"expr": expr, "eval_time": at, "exp_samples": []} for at in case.silent),
+    ]
