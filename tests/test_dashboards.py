@@ -15,9 +15,9 @@ import yaml
 
 from collector.grafana.expressions import DASHBOARDS, VARIABLES, expressions, filled, panels
 from collector.grafana.source.build import written
+from tests.rules.promtool import rules
 
 ROOT = Path(__file__).parents[1]
-RULES = ROOT / "collector" / "prometheus" / "rules"
 GRAFANA = ROOT / "collector" / "grafana"
 
 Json = dict[str, Any]
@@ -85,11 +85,6 @@ def emitted() -> dict[str, set[str]]:
             for end in ("_bucket", "_sum", "_count") if cells[3] == "histogram" else ("",):
                 found[name[1] + end] = labels
     return found
-
-
-def rules() -> list[Json]:
-    files = [yaml.safe_load(path.read_text()) for path in sorted(RULES.glob("*.yml"))]
-    return [rule for file in files for group in file["groups"] for rule in group["rules"]]
 
 
 def names(expr: str) -> set[str]:

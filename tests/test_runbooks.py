@@ -21,7 +21,8 @@ from starlette.routing import Match
 from examples.service.app import build
 from examples.service.database import Database
 from examples.service.settings import Settings
-from tests.test_dashboards import emitted, names, rules
+from tests.rules.promtool import rules
+from tests.test_dashboards import emitted, names
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

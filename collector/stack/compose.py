@@ -7,6 +7,8 @@ import secrets
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
 
@@ -91,25 +93,29 @@ class Compose:
         ).returncode
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Broken(f"cannot write {path}: {error.strerror}; name another folder in STACK_STATE") from None
+
+
 def _secret(path: Path, variable: str) -> Path:
     if not path.exists():
-        try:
+        with _writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(0o600)
             path.write_text(f"{variable}={secrets.token_urlsafe(48)}\n")
-        except OSError as error:
-            raise Broken(f"cannot write {path}: {error.strerror}; name another folder in STACK_STATE") from None
     return path
 
 
 def _alertmanager(folder: Path) -> Path:
     """Its own user reads it in the container; on this machine nobody else gets to it."""
-    try:
+    with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
         made = channels.configuration(folder / "alertmanager", channels.SECRETS, copied=True)
         for path in (made, *made.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
-    except OSError as error:
-        raise Broken(f"cannot write {folder}: {error.strerror}; name another folder in STACK_STATE") from None
     return made

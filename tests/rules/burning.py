@@ -36,9 +36,7 @@ History = Sequence[tuple[int, float]]  # (samples, events in each), one after an
 
 @dataclass(frozen=True)
 class Objective:
-    """``budget`` is the share that may be bad. ``silent_while`` is 0, and a short window after,
-    nobody is woken.
-    """
+    """``budget``: the share that may be bad. While ``silent_while`` is 0, and a short window after, nobody is woken."""
 
     alert: str
     bad: str

@@ -70,29 +70,40 @@ INFO: Final = {"severity": "info"}
 MITTE: Final = {"branch_name": "mitte"}
 BAR: Final = {**MITTE, "printer_name": "bar"}
 
-_GOOD: Final = ("confirmed", "written")
-_BAD: Final = ("failed", "unknown")
+_HTTP: Final = "http_server_request_duration_seconds"
+_TEST: Final = 'printer_job_kind="test", printer_job_outcome="confirmed"'
+
+
+def ended(kind: str, outcome: str, branch: str = "mitte") -> str:
+    """The series of a branch's jobs that ended so."""
+    where = f'branch_name="{branch}", printer_job_kind="{kind}"'
+    return f'job_outcomes_total{{{where}, printer_job_outcome="{outcome}"}}'
 
 
 def _jobs(kind: str, branch: str = "mitte", base: float = 1000, **outcomes: float) -> dict[str, str]:
-    where = f'branch_name="{branch}", printer_job_kind="{kind}"'
-    return {
-        f'job_outcomes_total{{{where}, printer_job_outcome="{outcome}"}}': jump(number, base=base)
-        for outcome, number in outcomes.items()
-    }
+    return {ended(kind, outcome, branch): jump(number, base=base) for outcome, number in outcomes.items()}
+
+
+def _status(code: str) -> str:
+    return f'{_HTTP}_count{{http_response_status_code="{code}"}}'
 
 
 def _requests(**statuses: float) -> dict[str, str]:
-    return {
-        f'http_server_request_duration_seconds_count{{http_response_status_code="{status[1:]}"}}': jump(number)
-        for status, number in statuses.items()
-    }
+    return {_status(status[1:]): jump(number) for status, number in statuses.items()}
+
+
+def _histogram(name: str, counts: dict[str, float], labels: str) -> dict[str, float]:
+    comma = ", " if labels else ""
+    buckets = {f'{name}_bucket{{le="{bound}"{comma}{labels}}}': number for bound, number in counts.items()}
+    return {**buckets, f"{name}_count{{{labels}}}": counts["+Inf"]}
 
 
 def _buckets(name: str, counts: dict[str, float], labels: str = "") -> dict[str, str]:
-    comma = ", " if labels else ""
-    series = {f'{name}_bucket{{le="{bound}"{comma}{labels}}}': jump(number) for bound, number in counts.items()}
-    return {**series, f"{name}_count{{{labels}}}": jump(counts["+Inf"])}
+    return {series: jump(number) for series, number in _histogram(name, counts, labels).items()}
+
+
+def _slow(name: str, bounds: tuple[str, str], fast: float, slow: float, labels: str) -> dict[str, float]:
+    return _histogram(name, {bounds[0]: fast, bounds[1]: fast + slow, "+Inf": fast + slow}, labels)
 
 
 def _quality(branch: str, **levels: float) -> dict[str, str]:
@@ -118,27 +129,8 @@ def _open(**branches: float) -> dict[str, str]:
     return {f'branch_open{{branch_name="{branch}", job="service"}}': still(value) for branch, value in branches.items()}
 
 
-_HTTP: Final = "http_server_request_duration_seconds"
-_TEST: Final = 'printer_job_kind="test", printer_job_outcome="confirmed"'
-
-
-def _status(code: str) -> str:
-    return f'{_HTTP}_count{{http_response_status_code="{code}"}}'
-
-
-def _outcome(kind: str, outcome: str) -> str:
-    return f'job_outcomes_total{{branch_name="mitte", printer_job_kind="{kind}", printer_job_outcome="{outcome}"}}'
-
-
 def _lookups(result: str) -> str:
     return f'correlation_lookups_total{{correlation_lookup_result="{result}"}}'
-
-
-def _slow(name: str, bounds: tuple[str, str], fast: float, slow: float, labels: str = "") -> dict[str, float]:
-    comma = ", " if labels else ""
-    counts = {bounds[0]: fast, bounds[1]: fast + slow, "+Inf": fast + slow}
-    buckets = {f'{name}_bucket{{le="{bound}"{comma}{labels}}}': count for bound, count in counts.items()}
-    return {**buckets, f"{name}_count{{{labels}}}": fast + slow}
 
 
 # What was before the window does not count, what is old and still in it does.
@@ -147,7 +139,7 @@ WINDOWS: Final = (
         case
         for good, bad, least, labels in (
             (_status("200"), _status("500"), 3, {**CRITICAL, "of": "requests"}),
-            (_outcome("bar", "confirmed"), _outcome("bar", "failed"), 5, {**CRITICAL, "of": "receipts"}),
+            (ended("bar", "confirmed"), ended("bar", "failed"), 5, {**CRITICAL, "of": "receipts"}),
         )
         for case in (
             after("HighErrorRate", {good: 1e6}, {good: 5 * least, bad: least}, 1, 5, labels),
@@ -156,8 +148,8 @@ WINDOWS: Final = (
             after("HighErrorRate", {good: 1e6}, {bad: 50}, 1, 3),
         )
     ),
-    after("LowPrintTestSuccessRate", {_outcome("test", "confirmed"): 50}, {_outcome("test", "failed"): 5}, 5, 9),
-    after("PrintTestSuccessBelowSLA", {_outcome("test", "confirmed"): 500}, {_outcome("test", "failed"): 5}, 10, 18),
+    after("LowPrintTestSuccessRate", {ended("test", "confirmed"): 50}, {ended("test", "failed"): 5}, 5, 9),
+    after("PrintTestSuccessBelowSLA", {ended("test", "confirmed"): 500}, {ended("test", "failed"): 5}, 10, 18),
     *(
         case
         for alert, wait, window, name, bounds, least, which, labels in (

@@ -65,10 +65,13 @@ def name(rule: Rule) -> str:
     return str(rule.get("alert") or rule["record"])
 
 
-@cache
-def program() -> Path:
-    """The pinned promtool."""
-    return command("promtool")
+_found: Final = cache(command)
+
+
+def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The pinned one, run to its end."""
+    program = _found("promtool")
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=280, check=False)
 
 
 def survivors(mutants: Sequence[Rule], cases: Sequence[Case | Recorded]) -> list[int]:
@@ -104,9 +107,7 @@ def failures(tested: Iterable[Rule], cases: Iterable[Case | Recorded], suffixes:
             file = Path(folder, f"test-{interval}.yml")
             those = [test for test in tests if test["interval"] == interval]
             file.write_text(json.dumps({"rule_files": ["rules.yml"], "evaluation_interval": interval, "tests": those}))
-            ran = subprocess.run(
-                [program(), "test", "rules", file], capture_output=True, text=True, timeout=280, check=False
-            )
+            ran = promtool("test", "rules", file)
             if ran.returncode:
                 said += ran.stdout + ran.stderr
     return said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.rules.cases import jump, still
+from tests.rules.cases import ended, jump, still
 from tests.rules.promtool import Recorded
 
 _BRANCH: Final = 'branch_name="mitte"'
@@ -149,31 +149,30 @@ def _increments(record: str, series: dict[str, str], labels: str, more: float) -
     )
 
 
-def _outcome(outcome: str, branch: str = "mitte", kind: str = "bar") -> str:
-    where = f'branch_name="{branch}", printer_job_kind="{kind}"'
-    return f'job_outcomes_total{{{where}, printer_job_outcome="{outcome}"}}'
-
-
 _REQUESTS: Final = "http_server_request_duration_seconds_count"
 _MITTE: Final = '{branch_name="mitte"}'
+_LEVELS: Final = {
+    f'websocket_server_quality_level{{{_BRANCH}, quality_level="{level}"}}': still(number)
+    for number, level in enumerate(("excellent", "good", "fair", "poor", "unknown"), start=1)
+}
 
 OBJECTIVES: Final = (
     *_increments(
         "branch_name:jobs:increase5m",
         {
-            _outcome("confirmed"): jump(3),
-            _outcome("confirmed", kind="kitchen"): jump(1),
-            _outcome("written"): jump(10),
-            _outcome("failed"): jump(100),
-            _outcome("unknown"): jump(1000),
-            _outcome("cancelled"): jump(5000),
+            ended("bar", "confirmed"): jump(3),
+            ended("kitchen", "confirmed"): jump(1),
+            ended("bar", "written"): jump(10),
+            ended("bar", "failed"): jump(100),
+            ended("bar", "unknown"): jump(1000),
+            ended("bar", "cancelled"): jump(5000),
         },
         _MITTE,
         1114,
     ),
     *_increments(
         "branch_name:jobs_bad:increase5m",
-        {_outcome("confirmed"): jump(7), _outcome("failed"): jump(1), _outcome("unknown"): jump(10)},
+        {ended("bar", "confirmed"): jump(7), ended("bar", "failed"): jump(1), ended("bar", "unknown"): jump(10)},
         _MITTE,
         11,
     ),
@@ -205,12 +204,12 @@ OBJECTIVES: Final = (
     *_increments(
         "branch_name:print_tests:increase5m",
         {
-            _outcome("confirmed", kind="test"): jump(3),
-            _outcome("written", kind="test"): jump(10),
-            _outcome("failed", kind="test"): jump(100),
-            _outcome("unknown", kind="test"): jump(1000),
-            _outcome("cancelled", kind="test"): jump(5000),
-            _outcome("confirmed"): jump(7),
+            ended("test", "confirmed"): jump(3),
+            ended("test", "written"): jump(10),
+            ended("test", "failed"): jump(100),
+            ended("test", "unknown"): jump(1000),
+            ended("test", "cancelled"): jump(5000),
+            ended("bar", "confirmed"): jump(7),
         },
         _MITTE,
         1113,
@@ -218,10 +217,10 @@ OBJECTIVES: Final = (
     *_increments(
         "branch_name:print_tests_bad:increase5m",
         {
-            _outcome("confirmed", kind="test"): jump(7),
-            _outcome("failed", kind="test"): jump(1),
-            _outcome("unknown", kind="test"): jump(10),
-            _outcome("failed"): jump(50),
+            ended("test", "confirmed"): jump(7),
+            ended("test", "failed"): jump(1),
+            ended("test", "unknown"): jump(10),
+            ended("bar", "failed"): jump(50),
         },
         _MITTE,
         11,
@@ -261,26 +260,20 @@ OBJECTIVES: Final = (
     ),
     Recorded(
         "branch_name:connections:sum",
-        {
-            f'websocket_server_quality_level{{{_BRANCH}, quality_level="{level}"}}': still(number)
-            for number, level in enumerate(("excellent", "good", "fair", "poor", "unknown"), start=1)
-        },
+        _LEVELS,
         "1m",
         {f"branch_name:connections:sum{_MITTE}": 10},
     ),
     Recorded(
         "branch_name:connections_bad:sum",
-        {
-            f'websocket_server_quality_level{{{_BRANCH}, quality_level="{level}"}}': still(number)
-            for number, level in enumerate(("excellent", "good", "fair", "poor", "unknown"), start=1)
-        },
+        _LEVELS,
         "1m",
         {f"branch_name:connections_bad:sum{_MITTE}": 7},
     ),
     # One receipt more in each window, from the first scrape of all on: no window loses it, none counts it twice.
     Recorded(
         "branch_name:jobs:increase5m",
-        {_outcome("confirmed"): "0x3 1x19 2x19 3x19"},
+        {ended("bar", "confirmed"): "0x3 1x19 2x19 3x19"},
         "5m",
         {f"branch_name:jobs:increase5m{_MITTE}": 1},
     ),

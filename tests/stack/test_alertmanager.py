@@ -34,6 +34,7 @@ from collector.stack.parts import parts
 from collector.stack.pins import COLLECTOR
 from collector.stack.ports import Ports
 from collector.stack.stack import Running
+from tests.rules.promtool import rules
 from tests.stack.backend import get, until
 from tests.stack.receivers import SECRETS, Receivers
 from tests.stack.test_secure import certificate  # noqa: F401 - a fixture
@@ -59,11 +60,7 @@ Labels = dict[str, str]
 @functools.cache
 def ruled() -> tuple[Mapping[str, str], ...]:
     """The labels that each alert of the rules has for certain: its name, its severity, its window."""
-    found = []
-    for path in sorted((COLLECTOR / "prometheus" / "rules").glob("*.yml")):
-        for group in yaml.safe_load(path.read_text())["groups"]:
-            found += [{"alertname": rule["alert"], **rule["labels"]} for rule in group["rules"] if "alert" in rule]
-    return tuple(found)
+    return tuple({"alertname": rule["alert"], **rule["labels"]} for rule in rules() if "alert" in rule)
 
 
 def an(alertname: str, **labels: str) -> Labels:

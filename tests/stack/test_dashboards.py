@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 import yaml
 
 from collector.grafana.expressions import Asked, expressions
-from collector.stack import binaries
+from tests.rules.promtool import promtool
 
 SERVICE = {"job": "service", "instance": "till/8080"}
 AGENT = {"job": "agent", "instance": "mitte/pc@mitte"}
@@ -27,11 +26,9 @@ AGENTS_ALONE = {"printer_job_duration_seconds_bucket", "printer_quality_score", 
 Series = dict[str, str]
 
 
-def promtool(*arguments: str) -> str:
-    """What it says; fails where it does."""
-    done = subprocess.run(
-        [binaries.command("promtool"), *arguments], capture_output=True, text=True, timeout=120, check=False
-    )
+def good(*arguments: str) -> str:
+    """What promtool says; fails where it does."""
+    done = promtool(*arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -177,7 +174,7 @@ def holds(tmp_path: Path, given: Series, expected: Mapping[str, int]) -> None:
     }
     file = tmp_path / "tests.yml"
     file.write_text(yaml.safe_dump({"rule_files": [], "tests": [test]}))
-    promtool("test", "rules", str(file))
+    good("test", "rules", str(file))
 
 
 def numbers(expr: str) -> str:
@@ -211,7 +208,7 @@ def test_every_query_is_promql(asked: list[Asked], tmp_path: Path) -> None:
     def checked(queries: list[str]) -> str:
         rules = [{"record": f"query_{number}", "expr": expr} for number, expr in enumerate(queries)]
         (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
-        return promtool("check", "rules", str(tmp_path / "rules.yml"))
+        return good("check", "rules", str(tmp_path / "rules.yml"))
 
     assert f"{len(asked)} rules found" in checked([each.expr for each in asked])
     with pytest.raises(AssertionError, match="parse error"):

@@ -17,7 +17,7 @@ from opentelemetry.context import Context
 
 from printobs.assembly import findings
 from printobs.core import clock, telemetry
-from printobs.core.conventions import Outcome
+from printobs.core.conventions import PRINTED, Outcome
 from printobs.core.guard import Guard
 from printobs.signals import monitor as monitors
 from printobs.signals import passive, printers
@@ -209,7 +209,7 @@ class PrintJob:
 
     def raise_for_outcome(self) -> None:
         """Raise `PrintJobFailed` unless the job was confirmed or written."""
-        if self.outcome not in (Outcome.CONFIRMED, Outcome.WRITTEN):
+        if self.outcome not in PRINTED:
             raise PrintJobFailed(self.outcome, self.error_type)
 
     @property

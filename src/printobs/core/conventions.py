@@ -92,6 +92,10 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
 
 
+# On paper: proven, or as far as could be told.
+PRINTED: Final = frozenset({Outcome.CONFIRMED, Outcome.WRITTEN})
+
+
 class Stage(StrEnum):
     """Where the seconds of a print job went."""
 

@@ -21,8 +21,7 @@ _guard: Final = Guard("counting an application's print jobs")
 _branches: Final = Bounded(BRANCH, 500)
 _kinds: Final = Bounded(JOB_KIND, 32)
 
-_FAILED: Final = frozenset({Outcome.FAILED.value, Outcome.UNKNOWN.value})
-_PRINTED: Final = frozenset({Outcome.CONFIRMED.value, Outcome.WRITTEN.value})
+_FAILED: Final = frozenset({Outcome.FAILED, Outcome.UNKNOWN})
 
 _OUTCOME: Final = (BRANCH, PRINTER, JOB_KIND, JOB_OUTCOME, ERROR_TYPE)
 _OF_A_PRINTER: Final = (BRANCH, PRINTER)
@@ -124,7 +123,7 @@ class JobQueue:
     def _in_a_row(self, labels: tuple[str, ...], more: int) -> None:
         printer, outcome, error_type = labels[:2], labels[3], labels[4]
         before = self._failures.setdefault(printer, 0)
-        if outcome in _PRINTED and more > 0:
+        if outcome in conventions.PRINTED and more > 0:
             self._failures[printer] = 0
         elif outcome in _FAILED and error_type != JobError.EXPIRED:  # nobody had tried
             self._failures[printer] = before + more

@@ -331,10 +331,10 @@ class Job:
         self._span.set_attributes(
             {JOB_OUTCOME: self.outcome.value, JOB_BYTES: self.size, **failed}
             | ({JOB_PARTIAL: True} if self.partial else {})
-            | ({JOB_EVIDENCE: (self.evidence or Evidence.SENT).value} if self.outcome in _WELL else {})
+            | ({JOB_EVIDENCE: (self.evidence or Evidence.SENT).value} if self.outcome in conventions.PRINTED else {})
             | ({JOB_WINDOW: (self._window or Window.UNSEEN).value} if self.outcome is Outcome.UNKNOWN else {})
         )
-        if self.outcome not in _WELL:
+        if self.outcome not in conventions.PRINTED:
             self._span.set_status(StatusCode.ERROR)
         self._span.end(self._wall.ns(ended))
 
@@ -359,7 +359,6 @@ class Job:
 
 
 _STRENGTH: Final = (Evidence.SENT, Evidence.PROCESSED, Evidence.PROCESS_ID)  # the weakest first
-_WELL: Final = (Outcome.WRITTEN, Outcome.CONFIRMED)
 _NAMES: Final = {
     Stage.CONNECT: conventions.SPAN_CONNECT,
     Stage.WRITE: conventions.SPAN_WRITE,

@@ -144,7 +144,7 @@ class PrinterHealth:
             error = None if error_type is None else JobError(error_type)
             state: State | None = None
             with _lock:
-                if outcome in (Outcome.CONFIRMED, Outcome.WRITTEN):
+                if outcome in conventions.PRINTED:
                     self._quality.succeeded()
                     if outcome is Outcome.CONFIRMED and self._state not in _WELL:
                         state = State.READY  # it has printed: whatever was in its way is gone
