@@ -27,6 +27,7 @@ _VALUES = {
     conventions.SECURITY_EVENT: conventions.SecurityEvent,
     conventions.SEVERITY: conventions.Severity,
     conventions.RATE_LIMIT: conventions.RateLimit,
+    conventions.CREDENTIAL: conventions.Credential,
     conventions.CLIENT_TYPE: conventions.ClientType,
     conventions.REFUSAL: conventions.Refusal,
 }

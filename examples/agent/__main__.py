@@ -12,7 +12,7 @@ import socket
 import sys
 
 import printobs
-from examples import logs
+from examples import certificates, logs
 from examples.agent.connection import Connection, Refused
 from examples.agent.journal import Journal, Unusable
 from examples.agent.settings import Settings
@@ -31,11 +31,12 @@ async def _serve(settings: Settings, journal: Journal) -> tuple[str, bool]:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: loop.call_soon_threadsafe(asked.set))
     serving = asyncio.create_task(connection.run())
+    watching = asyncio.create_task(certificates.watch(settings.url))
     stopping = asyncio.create_task(asked.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     ended = await connection.stop(PATIENCE)
-    stopping.cancel()
-    serving.cancel()
+    for task in (stopping, watching, serving):
+        task.cancel()
     try:
         await serving
     except (Refused, Unusable) as error:

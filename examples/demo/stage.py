@@ -33,6 +33,8 @@ class Stage:
         self._telemetry = telemetry
         self._secret = secrets.token_urlsafe(48)
         self.printers: dict[str, Process] = {}
+        self.agents: dict[str, Process] = {}  # by branch
+        self._agents: dict[str, Mapping[str, str]] = {}  # what each is started with
 
     def __enter__(self) -> Self:
         try:
@@ -46,38 +48,37 @@ class Stage:
         self._stack.close()
 
     def _start(self) -> None:
-        folder = logs = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="printobs-demo-")))
+        self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="printobs-demo-")))
         telemetry = self._telemetry or self._to_sink()
         for name in PRINTERS:
             arguments = ("--name", name, "--speed", str(SPEED))
-            self.printers[name] = self._process(name, "printobs.testing", *arguments, logs=logs)
+            self.printers[name] = self._process(name, "printobs.testing", *arguments)
         service = self._process(
             "service",
             "examples.service",
-            logs=logs,
             SERVICE_PORT="0",
-            SERVICE_DATABASE=str(folder / "service.db"),
+            SERVICE_DATABASE=str(self._folder / "service.db"),
             SERVICE_JWT_SECRET=self._secret,
             SERVICE_JWT_AUDIENCE=AUDIENCE,
             **telemetry,
         )
         ports = {name: each.line()["port"] for name, each in self.printers.items()}
         self.url = str(service.line()["url"])
-        agents = [
-            self._process(
-                f"agent-{branch}",
-                "examples.agent",
-                logs=logs,
-                AGENT_CONFIG=str(self._settings(branch, folder, ports)),
-                AGENT_TOKEN=self.token("agent", branch),
+        for branch in sorted(set(PRINTERS.values())):
+            self._agents[branch] = {
+                "AGENT_CONFIG": str(self._settings(branch, ports)),
+                "AGENT_TOKEN": self.token("agent", branch),
                 **telemetry,
-            )
-            for branch in sorted(set(PRINTERS.values()))
-        ]
-        for agent in agents:
-            while agent.line()["event"] != "joined":
-                pass
+            }
+            self.start_agent(branch)
         self.till = Till(self.url, self.token("print"))
+
+    def start_agent(self, branch: str, **environment: str) -> None:
+        """Start a branch's agent, again where it has ended; returns once it has joined."""
+        agent = self._process(f"agent-{branch}", "examples.agent", **self._agents[branch], **environment)
+        self.agents[branch] = agent
+        while agent.line()["event"] != "joined":
+            pass
 
     def _to_sink(self) -> Mapping[str, str]:
         self.sink = self._stack.enter_context(OtlpSink())
@@ -87,9 +88,9 @@ class Stage:
             "OTEL_METRIC_EXPORT_INTERVAL": "1000",
         }
 
-    def _settings(self, branch: str, folder: Path, ports: Mapping[str, int]) -> Path:
+    def _settings(self, branch: str, ports: Mapping[str, int]) -> Path:
         """The settings of a branch's agent."""
-        path = folder / f"agent-{branch}.toml"
+        path = self._folder / f"agent-{branch}.toml"
         printers = "".join(
             f"""
 [[printers]]
@@ -111,17 +112,17 @@ journal = "journal-{branch}.db"
         )
         return path
 
-    def _process(self, name: str, module: str, *arguments: str, logs: Path, **environment: str) -> Process:
-        return self._stack.enter_context(Process(name, module, *arguments, logs=logs, **environment))
+    def _process(self, name: str, module: str, *arguments: str, **environment: str) -> Process:
+        return self._stack.enter_context(Process(name, module, *arguments, logs=self._folder, **environment))
 
     def token(self, scope: str, branch: str | None = None) -> str:
-        """A token for an hour; twelve for whoever looks around afterwards."""
+        """A token for twelve hours, for whoever looks around afterwards; an agent's is for a month, as agents need."""
         return tokens.issue(
             self._secret,
             audience=AUDIENCE,
             subject=f"agent-{branch}" if branch else "demo",
             scopes=scope.split(),
-            lifetime=43_200,
+            lifetime=30 * 86_400 if branch else 43_200,
             branch=branch,
         )
 

@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route, WebSocketRoute
 
 import printobs
+from examples import certificates
 from examples.service import api_jobs, api_printers, cors, diary, openapi, problems, sockets
 from examples.service.api_jobs import JOBS
 from examples.service.api_printers import AGENTS, PRINTERS
@@ -49,12 +50,13 @@ def build(settings: Settings, database: Database) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        sweeping = asyncio.create_task(_sweep(settings, database, gateway))
+        tasks = [asyncio.create_task(each) for each in (_sweep(settings, database, gateway), certificates.watch())]
         try:
             yield
         finally:
-            sweeping.cancel()
-            await asyncio.gather(sweeping, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     app = Starlette(
         routes=[

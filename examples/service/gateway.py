@@ -34,9 +34,9 @@ class StillThere(Exception):  # noqa: N818 - reads as what is in the way
 
 
 class Session:
-    """One connection of an agent, from its welcome on."""
+    """One connection of an agent, from its welcome on; ``expires``, a Unix time, is its token's end."""
 
-    def __init__(self, hello: wire.Hello, websocket: WebSocket) -> None:
+    def __init__(self, hello: wire.Hello, websocket: WebSocket, expires: float) -> None:
         self.branch = hello.branch
         self.agent = hello.agent
         self.key = (hello.branch, hello.agent)
@@ -47,6 +47,7 @@ class Session:
         self.done = {job.id for job in hello.jobs if job.state == "done"}
         self.number = 0
         self.websocket = websocket
+        self.expires = expires
         # What is decided in the database and what is sent of it come in one order: no cancel overtakes its print.
         self.order = asyncio.Lock()
         self.cancels: dict[str, asyncio.Future[None]] = {}  # whoever waits for an answer
@@ -62,6 +63,7 @@ class Gateway:
         self._serving: dict[str, Session] = {}  # by printer
         self._joining = asyncio.Lock()
         self._inventory = printobs.Inventory(hours.open)
+        self._credentials = printobs.Credentials()
         for row in database.views.agents():  # nobody else reads yet
             if row["expected"]:
                 self._inventory.agent(row["branch"], row["name"], False)
@@ -181,6 +183,7 @@ class Gateway:
             self._sessions[session.key] = session
             self._serving.update(dict.fromkeys(session.printers, session))
             self._inventory.agent(session.branch, session.agent, True)
+            self._credentials.token(session.branch, session.agent, session.expires)
             for printer in session.claimed:
                 self._inventory.printer(session.branch, printer, printer in session.printers)
         serves = ", ".join(session.printers) or "no printer"
@@ -243,6 +246,7 @@ class Gateway:
             for printer in await self._database.write(self._database.registry.retire_agent, branch, agent):
                 self._inventory.printer(branch, printer, None)
             self._inventory.agent(branch, agent, None)
+            self._credentials.token(branch, agent, None)
 
     async def hear(self, session: Session, message: wire.Message) -> bool:
         """Take what an agent says; false where it is not for the service. Raises `Unavailable`: nothing was taken."""

@@ -44,7 +44,7 @@ async def agent(websocket: WebSocket) -> None:
             raise Invalid("type", "must be hello at first")
         if hello.branch != holder.branch:
             raise Refused(f"the token is for branch {holder.branch}")
-        session = Session(hello, websocket)
+        session = Session(hello, websocket, holder.expires)
         await gateway.join(session, hello)
         async for text in messages:
             if not await gateway.hear(session, wire.load(text)):

@@ -33,11 +33,12 @@ class Refused(Exception):  # noqa: N818 - reads as what happened
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The holder of a good token; ``branch`` is empty but for agents."""
+    """The holder of a token that is good until ``expires``, a Unix time; ``branch`` is empty but for agents."""
 
     subject: str
     branch: str
     scopes: frozenset[str]
+    expires: float
 
     def require(self, scope: str) -> None:
         """Raises `Refused` unless the token has ``scope`` too."""
@@ -85,7 +86,7 @@ def holder(connection: HTTPConnection, secret: str, audience: str, *any_of: str)
         or ("agent" in any_of and not _NAME.fullmatch(branch))
     ):
         raise Refused(401, "invalid_token", "malformed")
-    return Holder(subject, branch, frozenset(scopes.split()))
+    return Holder(subject, branch, frozenset(scopes.split()), claims["exp"])
 
 
 def _reason(error: jwt.PyJWTError) -> str:

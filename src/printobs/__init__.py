@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from printobs.signals.connection_quality import ConnectionQuality
     from printobs.signals.correlation import correlation, correlation_id
     from printobs.signals.correlation_registry import CorrelationRegistry
+    from printobs.signals.credentials import Credentials
     from printobs.signals.event_loop import watch_event_loop
     from printobs.signals.inventory import Inventory
     from printobs.signals.job_queue import JobQueue
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ConnectionQuality",
     "CorrelationRegistry",
+    "Credentials",
     "Handle",
     "Health",
     "Inventory",
@@ -66,6 +68,7 @@ __all__ = [
 _HOMES: Final = {
     "ConnectionQuality": ("signals.connection_quality", ""),
     "CorrelationRegistry": ("signals.correlation_registry", ""),
+    "Credentials": ("signals.credentials", ""),
     "Handle": ("assembly.handle", ""),
     "Health": ("signals.printer_health", ""),
     "Inventory": ("signals.inventory", ""),

@@ -1,5 +1,6 @@
 """The service tells who should be there: agents and printers that have been, until an operator retires them."""
 
+import time
 from pathlib import Path
 
 from tests.examples.processes import Service, service, token
@@ -26,6 +27,22 @@ def shown(till: Service) -> dict[str, float | None]:
         "kitchen": value("printer_served", branch_name="mitte", printer_name="kitchen"),
         "bar": value("printer_served", branch_name="mitte", printer_name="bar"),
     }
+
+
+def test_when_an_agents_token_ends_is_shown_until_the_agent_is_expected_no_more() -> None:
+    def ends(till: Service) -> float:
+        text = till.ask("GET", "/api/v1/metrics", bearer=token("prometheus", "metrics"))[1]["text"]
+        name = "security_credential_expiration_seconds"
+        told = [line for line in text.splitlines() if line.startswith(name) and 'agent_name="pc"' in line]
+        return float(told[0].rpartition(" ")[2]) if told else 0
+
+    with service() as till:
+        with Scripted(till, ["kitchen"]):
+            assert 0 < ends(till) - time.time() < 3600
+        till.until_metric("agent_connected", 0, branch_name="mitte")
+        assert ends(till) > 0
+        retire(till, f"{AGENTS}/mitte/pc")
+        assert ends(till) == 0
 
 
 def retire(till: Service, path: str, bearer: str = OPERATOR) -> tuple[int, str]:

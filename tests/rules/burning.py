@@ -52,7 +52,7 @@ class Objective:
 
     def _of(self, window: Window) -> Iterator[Case]:
         long, short = window.long // _EACH, window.short // _EACH
-        each = 10_000  # events in a sample
+        each = 1_000_000  # events in a sample
         limit = round(window.burn * self.budget * each)
         least = math.ceil(round(3 / (window.burn * self.budget), 6))
         steady = [(2 * long, each)]
@@ -75,6 +75,21 @@ class Objective:
             for away, fires in ((short - 1, False), (short, True)):
                 there = [(2 * long - away, 0.0), (away, 1.0)]
                 yield self._case(window, everything, everything, fires=fires, there=there)
+            if window.short == _EACH:
+                yield self._back(window)
+
+    def _back(self, window: Window) -> Case:
+        """They were away until three minutes ago: the shortest window is as short as what is recorded."""
+        every = "_x4 1000 " * (window.long // _EACH + 1)
+        minute = window.long + _EACH - 1
+        assert self.silent_while
+        return Case(
+            self.alert,
+            {self.bad: every, self.total: every, self.silent_while: f"0x{minute - 3} 1x2"},
+            silent=(f"{minute}m",),
+            interval="1m",
+            only=f'window="{window.name}"',
+        )
 
     def _case(self, window: Window, bad: History, total: History, *, fires: bool, there: History = ()) -> Case:
         at = f"{(sum(samples for samples, _ in bad) - 1) * _EACH}m"

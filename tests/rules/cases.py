@@ -419,17 +419,45 @@ PLATFORM: Final = (
     Case("HighMemoryUsage", {"process_memory_usage_bytes": still(2**31)}, silent=("60m",)),
 )
 
+
+def _months(events: tuple[int, int, int]) -> str:
+    """Sixty days of an hour each: so many on the 20th, the 37th and the 59th."""
+    first, second, last = events
+    return f"0x479 {first} 0x407 {second} 0x527 {last} 0x100"
+
+
 AGREEMENTS: Final = (
     Case(
         "AvailabilityBelowSLA",
         {
-            "cluster:http_requests_bad:increase5m": "0x11 11 0x9000",
-            "cluster:http_requests:increase5m": "0x11 10000 0x9000",
+            "cluster:http_requests_bad:increase5m": "0x11 11 0x100",
+            "cluster:http_requests:increase5m": "0x11 10000 0x100",
         },
-        ("70m", "43255m"),
-        ("55m", "65m", "43260m"),
+        ("70m",),
+        ("55m", "65m"),
         WARNING,
         "5m",
+    ),
+    # Two months, by the hour: what was in the first does not count, what was early in the second does.
+    *(
+        Case(
+            "AvailabilityBelowSLA",
+            {
+                "cluster:http_requests_bad:increase5m": _months(bad),
+                "cluster:http_requests:increase5m": _months(total),
+            },
+            fires=("1440h",) if fires else (),
+            silent=() if fires else ("1440h",),
+            labels=WARNING,
+            interval="1h",
+        )
+        for bad, total, fires in (
+            ((0, 0, 20), (1_000_000, 0, 1000), True),
+            ((1000, 0, 20), (0, 0, 1_000_000), False),
+            ((100, 0, 9), (0, 0, 100), False),
+            ((0, 20, 0), (0, 1000, 0), True),
+            ((0, 0, 20), (0, 1_000_000, 100), False),
+        )
     ),
     Case(
         "AvailabilityBelowSLA",
@@ -624,6 +652,9 @@ def _clock(off: float) -> dict[str, str]:
 
 
 _A: Final = {"job": "agent", "instance": "a"}
+_ENDS: Final = "security_credential_expiration_seconds"
+_SEEN: Final = {"security_credential_type": "certificate", "server_address": "till", "server_port": "443"}
+_HELD_BY: Final = {"security_credential_type": "token", **MITTE, "agent_name": "pc"}
 _LOST: Final = 'error_type="timeout", job="agent", instance="a"'
 _SIGNALS: Final = ("spans", "metric_points", "log_records")
 
@@ -645,6 +676,15 @@ def _born(alert: str, name: str, labels: dict[str, str]) -> tuple[Case, Case, Ca
             {mine: still(7), others: jump(9), f'{name}{{job="jaeger", exporter="other"}}': f"_x{minutes(60)} 9x400"},
         ),
     )
+
+
+def _told(labels: dict[str, str]) -> str:
+    return ", ".join(f'{key}="{value}"' for key, value in labels.items())
+
+
+def _only(severity: dict[str, str]) -> str:
+    """Of that severity: the other one may fire too."""
+    return f'severity="{severity["severity"]}"'
 
 
 TELEMETRY: Final = (
@@ -678,14 +718,57 @@ TELEMETRY: Final = (
         },
         silent=("60m",),
     ),
-    Case("ClockSkewed", _clock(-91), ("10m",), ("285s",), labels={**WARNING, **_A}),
-    Case("ClockSkewed", _clock(6), ("10m",), ("285s",), labels={**WARNING, **_A}),
+    *(
+        case
+        for wrong in (-91, 6)
+        for case in (
+            Case("ClockSkewed", _clock(wrong), ("5m", "10m"), ("285s",), labels={**WARNING, **_A}),
+            Case(  # right for 20 minutes: all of five have to be wrong, and then for five more
+                "ClockSkewed",
+                {'printobs_clock_seconds{job="agent", instance="a"}': f"0+15x79 {1200 + wrong}+15x100"},
+                ("1785s",),
+                ("1770s",),
+                labels={**WARNING, **_A},
+            ),
+        )
+    ),
     Case("ClockSkewed", _clock(-90), silent=("5m", "60m")),
     Case("ClockSkewed", _clock(5), silent=("5m", "60m")),
     Case(  # an exporter that is late once has no wrong clock
         "ClockSkewed",
         {'printobs_clock_seconds{job="agent", instance="a"}': "0+15x100 1500x8 1635+15x200"},
         silent=("25m", "27m", "30m", "35m"),
+    ),
+    *(
+        case
+        for severity, left in ((WARNING, 14 * 86_400), (CRITICAL, 86_400))
+        for case in (
+            Case(  # by one who sees it twice, and by one who sees it still as it was
+                "CredentialEndsSoon",
+                {
+                    f'{_ENDS}{{{_told(_SEEN)}, job="agent", instance="a"}}': still(3600 + left - 15),
+                    f'{_ENDS}{{{_told(_SEEN)}, job="service", instance="b"}}': still(3600 + left + 9e6),
+                    f'{_ENDS}{{{_told(_HELD_BY)}, job="service", instance="b"}}': still(3600 + left + 9e6),
+                },
+                ("60m", "90m"),
+                ("3585s",),
+                labels={**severity, **_SEEN},
+                only=_only(severity),
+            ),
+            Case(
+                "CredentialEndsSoon",
+                {f'{_ENDS}{{{_told(_HELD_BY)}, job="service", instance="b"}}': still(0)},
+                ("60m",),
+                labels={**severity, **_HELD_BY},
+                only=_only(severity),
+            ),
+            Case(
+                "CredentialEndsSoon",
+                {f"{_ENDS}{{{_told(_HELD_BY)}}}": still(3600 + left)},
+                silent=("60m",),
+                only=_only(severity),
+            ),
+        )
     ),
     *(
         case

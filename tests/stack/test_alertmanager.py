@@ -441,6 +441,14 @@ CASES: list[tuple[list[Labels], list[Labels], list[Labels]]] = [
         ],
     ),
     (
+        [an("CredentialEndsSoon", severity="critical", agent_name="pc", **BRANCH)],
+        [an("CredentialEndsSoon", severity="warning", agent_name="pc", **BRANCH)],
+        [
+            an("CredentialEndsSoon", severity="warning", agent_name="bar-pc", **BRANCH),
+            an("CredentialEndsSoon", severity="warning", server_address="till", server_port="443"),
+        ],
+    ),
+    (
         [an("ReceiptBudgetBurn", severity="critical", window="6h", **BRANCH)],
         [an("ReceiptBudgetBurn", severity="warning", window="1d", **BRANCH)],
         [

@@ -317,10 +317,8 @@ def test_make_stack_is_compose_where_an_engine_answers(built: Project, tmp_path:
     assert running.returncode == 0
     assert "Grafana cannot be started" in err
     assert not built.compose("ps", "--quiet").split()
-    assert {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "compose").iterdir()} == {
-        "service.env": 0o600,
-        "grafana.env": 0o600,
-    }
+    made = [path for path in (tmp_path / "compose").iterdir() if path.is_file()]
+    assert {path.name: path.stat().st_mode & 0o777 for path in made} == {"service.env": 0o600, "grafana.env": 0o600}
 
 
 def counted(printer: str) -> str:

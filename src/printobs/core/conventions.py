@@ -58,6 +58,7 @@ PROTOCOL: Final = "network.protocol.name"
 SECURITY_EVENT: Final = "security.event.type"
 SEVERITY: Final = "security.event.severity"
 RATE_LIMIT: Final = "rate_limit.kind"
+CREDENTIAL: Final = "security.credential.type"
 
 # -- attributes: shared -----------------------------------------------------------------------------------------------
 IO_DIRECTION: Final = "network.io.direction"
@@ -259,6 +260,13 @@ class SecurityEvent(StrEnum):
     AUTHENTICATION_FAILURE = "authentication_failure"
     ORIGIN_REFUSED = "origin_refused"
     RATE_LIMIT = "rate_limit"
+
+
+class Credential(StrEnum):
+    """What somebody proves who he is with."""
+
+    TOKEN = "token"
+    CERTIFICATE = "certificate"
 
 
 class Severity(StrEnum):
@@ -634,12 +642,20 @@ SECURITY_RATE_LIMIT_CLIENTS = Instrument(
     "Clients that a rate limit refuses just now.",
     (),
 )
+SECURITY_CREDENTIAL_EXPIRATION = Instrument(
+    "security.credential.expiration",
+    Kind.GAUGE,
+    "s",
+    "Unix time at which an agent's token, or the certificate that a server shows, ends.",
+    (CREDENTIAL, BRANCH, AGENT, SERVER_ADDRESS, SERVER_PORT),
+)
 _SECURITY = (
     SECURITY_AUTHENTICATION_FAILURES,
     SECURITY_ORIGINS_REFUSED,
     SECURITY_EVENTS,
     SECURITY_RATE_LIMIT_TRIGGERS,
     SECURITY_RATE_LIMIT_CLIENTS,
+    SECURITY_CREDENTIAL_EXPIRATION,
 )
 
 # After nodejs.eventloop.delay; Python has no convention.
