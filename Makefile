@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CHECK_PYTHON := import sys; sys.exit(0 if sys.version_info >= (3, 11) else "printobs needs Python 3.11 or newer; %s is %d.%d: name another, as in make PYTHON=python3.12" % (sys.executable, sys.version_info[0], sys.version_info[1]))
 SOURCES := $(shell find src pyproject.toml README.md -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help demo demo-up test coverage lint mutants soak bench slow stack doctor silence dashboards test-rules test-stack test-compose clean
+.PHONY: help demo demo-up test coverage lint mutants soak bench slow stack doctor silence walk dashboards test-rules test-stack test-compose clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ doctor: $(VENV)/.run ## what is wrong with the backend that runs here, and what 
 
 silence: $(VENV)/.run ## tell nobody of a branch for a while: BRANCH=mitte FOR=2h; END=ID ends that before
 	@$(BIN)/python -m collector.stack.silence "$${BRANCH-}" "$${FOR-}" --end "$${END-}"
+
+walk: $(VENV)/.run ## a failing test print, followed to whom it is told, and back
+	@$(BIN)/python -m collector.stack.walk $(ARGS)
 
 dashboards: $(VENV)/.dev ## Grafana's dashboards, from their source
 	@$(BIN)/python -m collector.grafana.source
