@@ -178,7 +178,7 @@ def test_what_is_brought_back_answers_as_the_original(before: Before, tmp_path: 
         exemplars = backend.exemplars("traces_span_metrics_duration_seconds_bucket")
         assert exemplars == (before.exemplars if name == "cold" else [])
         assert name == "warm" or exemplars
-        until(lambda: backend.value("otelcol_process_uptime") > 0)  # and it goes on
+        until(lambda: backend.value("otelcol_process_uptime_seconds_total") > 0)  # and it goes on
 
 
 def test_metrics_alone_can_be_copied_while_everything_runs(before: Before, tmp_path: Path) -> None:

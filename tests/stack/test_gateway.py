@@ -126,7 +126,7 @@ def received(ports: Ports) -> float:
     """Spans that a Collector has accepted, by its own word."""
     with urllib.request.urlopen(f"http://127.0.0.1:{ports.collector_own}/metrics") as response:
         lines = response.read().decode().splitlines()
-    name = "otelcol_receiver_accepted_spans"
+    name = "otelcol_receiver_accepted_spans_total{"
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
 
