@@ -81,6 +81,11 @@ class Process:
             raise Broken(f"{self.name}: {answer['error']}")
         return answer
 
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._process.kill()
+        self._process.wait()
+
     def stop(self) -> None:
         """End it: politely, then not."""
         if self._process.poll() is None:
