@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.stack.game_day import FAULTS, Fault, Field, played
+from tests.test_runbooks import RUNBOOKS, related
 
 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
     with played(tmp_path_factory.mktemp("day")) as field:
         yield field
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_what_comes_with_it_is_in_its_runbook(fault: Fault) -> None:
+    lines = related(RUNBOOKS / f"{fault.tells.alert}.md")
+    assert set(fault.companions) <= set(re.findall(r"\w+", lines["Comes with"]))
+    assert set(fault.hushed) <= set(re.findall(r"\w+", lines["Silences"]))
 
 
 def test_while_all_is_well_nobody_is_told_of_anything(day: Field) -> None:
