@@ -89,7 +89,7 @@ def emitted() -> dict[str, set[str]]:
 
 def names(expr: str) -> set[str]:
     """The metrics of a query."""
-    bare = GROUPING.sub(" ", re.sub(r"\{[^}]*\}|\[[^]]*\]", " ", re.sub(r'"[^"]*"', " ", expr)))
+    bare = GROUPING.sub(" ", re.sub(r"\{[^}]*\}|\[[^]]*\]|\boffset \w+", " ", re.sub(r'"[^"]*"', " ", expr)))
     return {
         match[0]
         for match in NAME.finditer(bare)
@@ -212,7 +212,7 @@ def test_the_check_finds_what_is_wrong() -> None:
     assert broken(lambda it: it["panels"][panel].update(targets=[]))
     assert broken(lambda it: it["panels"][panel]["targets"][0].pop("legendFormat"))
     assert broken(lambda it: it["panels"][panel]["targets"][0].update(instant=True))
-    assert broken(lambda it: it["panels"][panel]["targets"][0].pop("exemplar"))
+    assert broken(lambda it: it["panels"][panel]["targets"][1].pop("exemplar"))
     assert broken(lambda it: it["panels"][panel]["targets"][1].update(refId="A"))
     assert broken(lambda it: it["panels"][7]["targets"].pop())
     assert broken(lambda it: it["panels"][panel]["targets"][0]["datasource"].update(uid="P1809F7CD0C75ACF3"))

@@ -278,3 +278,75 @@ OBJECTIVES: Final = (
         {f"branch_name:jobs:increase5m{_MITTE}": 1},
     ),
 )
+
+
+def _rate(rise: float, window: float) -> float:
+    """Of a counter that has jumped in the window: as `rate` reaches from its samples' ends to the window's."""
+    sampled = window - 15
+    return rise * (window / sampled / window)
+
+
+def _bucket(name: str, outcome: str, kind: str = "test", **labels: str) -> str:
+    told = "".join(f', {key}="{value}"' for key, value in labels.items())
+    return f'{name}_bucket{{{_BRANCH}, printer_job_kind="{kind}", printer_job_outcome="{outcome}"{told}}}'
+
+
+DASHBOARDS: Final = (
+    Recorded(
+        "printer_name:jobs:rate5m",
+        {
+            f'job_outcomes_total{{{_WHERE}, printer_job_kind="bar", printer_job_outcome="failed"}}': jump(300),
+            f'job_outcomes_total{{{_WHERE}, printer_job_kind="test", printer_job_outcome="failed"}}': jump(300),
+            f'job_outcomes_total{{{_WHERE}, printer_job_outcome="cancelled"}}': jump(30),
+            f'job_outcomes_total{{{_BRANCH}, printer_name="kitchen", printer_job_outcome="failed"}}': jump(3),
+            'job_outcomes_total{branch_name="wedding", printer_name="bar", printer_job_outcome="failed"}': jump(0),
+        },
+        "64m",
+        {
+            f'printer_name:jobs:rate5m{{{_WHERE}, printer_job_outcome="failed"}}': 2 * _rate(300, 300),
+            f'printer_name:jobs:rate5m{{{_WHERE}, printer_job_outcome="cancelled"}}': _rate(30, 300),
+            f'printer_name:jobs:rate5m{{{_BRANCH}, printer_name="kitchen", printer_job_outcome="failed"}}': _rate(
+                3, 300
+            ),
+            'printer_name:jobs:rate5m{branch_name="wedding", printer_name="bar", printer_job_outcome="failed"}': 0,
+        },
+    ),
+    Recorded(
+        "branch_name_le:print_tests:rate15m",
+        {
+            _bucket("job_duration_seconds", "confirmed", le="1"): jump(100),
+            _bucket("job_duration_seconds", "written", le="1"): jump(100),
+            _bucket("job_duration_seconds", "confirmed", le="+Inf"): jump(1000),
+            _bucket("job_duration_seconds", "failed", le="1"): jump(7),
+            _bucket("job_duration_seconds", "confirmed", "bar", le="1"): jump(7),
+            'job_duration_seconds_bucket{branch_name="wedding", printer_job_kind="test", '
+            'printer_job_outcome="written", le="1"}': jump(3),
+        },
+        "74m",
+        {
+            f'branch_name_le:print_tests:rate15m{{{_BRANCH}, le="1"}}': 2 * _rate(100, 900),
+            f'branch_name_le:print_tests:rate15m{{{_BRANCH}, le="+Inf"}}': _rate(1000, 900),
+            'branch_name_le:print_tests:rate15m{branch_name="wedding", le="1"}': _rate(3, 900),
+        },
+    ),
+    Recorded(
+        "printer_name_le:print_tests:rate15m",
+        {
+            _bucket("printer_job_duration_seconds", "confirmed", le="1", printer_name="bar"): jump(100),
+            _bucket("printer_job_duration_seconds", "written", le="1", printer_name="bar"): jump(100),
+            _bucket("printer_job_duration_seconds", "confirmed", le="+Inf", printer_name="bar"): jump(1000),
+            _bucket("printer_job_duration_seconds", "confirmed", le="1", printer_name="kitchen"): jump(10),
+            _bucket("printer_job_duration_seconds", "unknown", le="1", printer_name="bar"): jump(7),
+            _bucket("printer_job_duration_seconds", "written", "bar", le="1", printer_name="bar"): jump(7),
+            'printer_job_duration_seconds_bucket{branch_name="wedding", printer_name="bar", printer_job_kind="test", '
+            'printer_job_outcome="written", le="1"}': jump(3),
+        },
+        "74m",
+        {
+            f'printer_name_le:print_tests:rate15m{{{_WHERE}, le="1"}}': 2 * _rate(100, 900),
+            f'printer_name_le:print_tests:rate15m{{{_WHERE}, le="+Inf"}}': _rate(1000, 900),
+            f'printer_name_le:print_tests:rate15m{{{_BRANCH}, printer_name="kitchen", le="1"}}': _rate(10, 900),
+            'printer_name_le:print_tests:rate15m{branch_name="wedding", printer_name="bar", le="1"}': _rate(3, 900),
+        },
+    ),
+)

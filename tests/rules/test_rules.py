@@ -18,7 +18,7 @@ for case in (*cases.PLATFORM, *cases.WINDOWS, *cases.AGREEMENTS, *cases.PRINTING
     CASES[case.alert].append(case)
 for objective in burning.OBJECTIVES:
     CASES[objective.alert] += objective.cases()
-for record in (*recorded.PLATFORM, *recorded.OBJECTIVES):
+for record in (*recorded.PLATFORM, *recorded.OBJECTIVES, *recorded.DASHBOARDS):
     CASES[record.record].append(record)
 
 RULES: Final[Mapping[str, list[Rule]]] = defaultdict(list)

@@ -175,6 +175,7 @@ class Group:
             for place in ("kitchen", "bar"):
                 yield from self._printer(branch, place)
         yield from self._recorded()
+        yield from self._drawn()
 
     def _all(self, name: str, values: Values, labels: Labels) -> Series:
         """One that is asked for days later."""
@@ -359,6 +360,40 @@ class Group:
             yield self._increases("le:http_requests:increase5m", parts, {"le": bound})
         slower = [Part(each.curve, 1.0 - each.share) for each in buckets["0.5"]]
         yield self._increases("cluster:http_requests_slow:increase5m", slower, {})
+
+    def _drawn(self) -> Iterator[Series]:
+        """What dashboards.yml makes of them."""
+        for branch in self.branches:
+            for place in ("kitchen", "bar"):
+                where = {"branch_name": branch, "printer_name": f"{branch}-{place}"}
+                ended: dict[str, list[Part]] = {}
+                for (_, curve), ((outcome, _), share) in product(self._jobs(branch, place), OUTCOMES.items()):
+                    ended.setdefault(outcome, []).append(Part(curve, share))
+                for outcome, counted in ended.items():
+                    labels = {**where, "printer_job_outcome": outcome}
+                    yield self._rates("printer_name:jobs:rate5m", counted, MINUTE, FIVE_MINUTES, labels)
+                bounds, name = conventions.PRINTER_JOB_DURATION.buckets, "printer_name_le:print_tests:rate15m"
+                yield from self._buckets(name, self._tests[branch][place], bounds, 0.6, where)
+            tests = [sum(both) for both in zip(*self._tests[branch].values(), strict=True)]
+            bounds, name = conventions.JOB_DURATION.buckets, "branch_name_le:print_tests:rate15m"
+            yield from self._buckets(name, tests, bounds, 0.8, {"branch_name": branch})
+
+    def _buckets(
+        self, name: str, tests: Sequence[int], bounds: Sequence[float], median: float, labels: Labels
+    ) -> Iterator[Series]:
+        for part, values, known in self._histogram("", Part(tests, 0.97), bounds, median, labels):
+            if part == "_bucket" and isinstance(values, Part):
+                yield self._rates(name, [values], FIVE_MINUTES, 3 * FIVE_MINUTES, known)
+
+    def _rates(self, name: str, counted: Sequence[Part], each: int, window: int, labels: Labels) -> Series:
+        """How fast they have risen together over a window, in the last hours."""
+        back = window // SCRAPE
+        known = range(self.live + back, len(self.times), each // SCRAPE)
+        risen = [
+            sum(int(part.curve[at] * part.share) - int(part.curve[at - back] * part.share) for part in counted)
+            for at in known
+        ]
+        return Series(_named(name, labels), [self.times[at] for at in known], [n / window for n in risen].__getitem__)
 
     def _increases(self, name: str, counted: Iterable[Part], labels: Labels) -> Series:
         """By how much they have risen together in each five minutes."""

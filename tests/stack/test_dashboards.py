@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from collector.grafana.expressions import Asked, expressions
-from tests.rules.promtool import promtool
+from tests.rules.promtool import RULES, promtool
 
 SERVICE = {"job": "service", "instance": "till/8080"}
 AGENT = {"job": "agent", "instance": "mitte/pc@mitte"}
@@ -173,7 +173,7 @@ def holds(tmp_path: Path, given: Series, expected: Mapping[str, int]) -> None:
         ],
     }
     file = tmp_path / "tests.yml"
-    file.write_text(yaml.safe_dump({"rule_files": [], "tests": [test]}))
+    file.write_text(yaml.safe_dump({"rule_files": [str(RULES / "dashboards.yml")], "tests": [test]}))
     good("test", "rules", str(file))
 
 

@@ -206,7 +206,9 @@ def _burn(name: str, objective: Objective, window: str, limit: float, colour: st
         alert=f"{alert} ({window}): above the line, {limit:g}, here and in a shorter window, and by three at least.",
     )
     query = Query(objective.burn(window), "{{branch_name}}" if objective.by else "requests")
-    return graph(f"{name}, {window}", about, [query], "none", lines=[(limit, colour)], width=6, step="5m")
+    # A sum of days moves slowly, and is taken anew at each step.
+    step = "15m" if window.endswith("d") else "5m"
+    return graph(f"{name}, {window}", about, [query], "none", lines=[(limit, colour)], width=6, step=step)
 
 
 # -- now -----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ PRINTER: Final = f'{BRANCH},printer_name=~"$printer"'
 GOOD: Final = 'printer_job_outcome=~"confirmed|written"'
 BAD: Final = 'printer_job_outcome=~"failed|unknown"'
 ENDED: Final = 'printer_job_outcome=~"confirmed|written|failed|unknown"'  # cancelled is neither good nor bad
+RECORDED_JOBS: Final = "printer_name:jobs:rate5m"
 ERROR: Final = 'http_response_status_code=~"5.."'
 WELL: Final = 'quality_level=~"good|excellent"'
 JUDGED: Final = 'quality_level!="unknown"'  # a connection too young to be judged is in no level
@@ -59,7 +60,22 @@ def bad_share(part: str, whole: str) -> str:
     return f"({part} or 0 * {whole}) / ({whole} > 0) or 0 * {whole}"
 
 
+def recorded_a_minute(labels: str) -> str:
+    """How many jobs a minute, of the last five, by what is recorded of each printer."""
+    return f"60 * sum({RECORDED_JOBS}{{{labels}}})"
+
+
+def with_exemplars(expr: str, metric: str, labels: str) -> str:
+    """What is recorded has no exemplars: Grafana asks for those of whatever a query names. None is of ten years ago."""
+    return f"{expr} or sum({metric}_bucket{{{labels}}} offset 10y)"
+
+
 def quantile(q: float, metric: str, labels: str, window: str, by: str = "") -> str:
     """A quantile over ``window``, by a label or over all; nothing where nothing happened, since then there is none."""
+    return quantile_of(q, f"rate({metric}_bucket{{{labels}}}[{window}])", by)
+
+
+def quantile_of(q: float, rates: str, by: str = "") -> str:
+    """A quantile of buckets' rates, as `quantile`."""
     group = f"le, {by}" if by else "le"
-    return f"histogram_quantile({q}, sum by ({group}) (rate({metric}_bucket{{{labels}}}[{window}]))) >= 0"
+    return f"histogram_quantile({q}, sum by ({group}) ({rates})) >= 0"

@@ -27,6 +27,7 @@ from collector.grafana.source.promql import (
     GOOD,
     JUDGED,
     PRINTER,
+    RECORDED_JOBS,
     WELL,
     a_minute,
     bad_share,
@@ -35,6 +36,9 @@ from collector.grafana.source.promql import (
     or_zero,
     or_zeros,
     quantile,
+    quantile_of,
+    recorded_a_minute,
+    with_exemplars,
 )
 
 _CONNECTIONS = "websocket_server_active_connections"
@@ -123,15 +127,20 @@ def _test_latency() -> Panel:
         good="p95 below the yellow line, the agreed 500 ms.",
         alert="HighP95Latency: p95 above the red line, 1 s, for 5 minutes.",
     )
-    labels = f"{BRANCH},{_TEST},{GOOD}"
+    p50, p95, p99 = (quantile_of(q, f"branch_name_le:print_tests:rate15m{{{BRANCH}}}") for q in (0.5, 0.95, 0.99))
+    at_printer = quantile_of(0.95, f"printer_name_le:print_tests:rate15m{{{PRINTER}}}")
     queries = [
-        Query(quantile(q, "job_duration_seconds", labels, "15m"), name, exemplar=True)
-        for q, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
+        Query(p50, "p50"),
+        Query(with_exemplars(p95, "job_duration_seconds", f"{BRANCH},{_TEST},{GOOD}"), "p95", exemplar=True),
+        Query(p99, "p99"),
+        Query(
+            with_exemplars(at_printer, "printer_job_duration_seconds", f"{PRINTER},{_TEST},{GOOD}"),
+            "p95 at the printer",
+            exemplar=True,
+        ),
     ]
-    at_printer = quantile(0.95, "printer_job_duration_seconds", f"{PRINTER},{_TEST},{GOOD}", "15m")
-    queries.append(Query(at_printer, "p95 at the printer", exemplar=True))
     lines = [(0.5, YELLOW), (1, RED)]
-    return graph("Print Test Latency (p50, p95, p99)", about, queries, "s", lines=lines, width=16)
+    return graph("Print Test Latency (p50, p95, p99)", about, queries, "s", lines=lines, width=16, step="5m")
 
 
 def _quality() -> Panel:
@@ -159,26 +168,26 @@ def _by_branch() -> Panel:
 
 def _errors() -> Panel:
     about = About(
-        shows="Left, a minute: requests answered with 5xx, jobs that failed or are unknown, WebSocket errors. Right, "
-        "of five minutes: their shares of all requests, and of all jobs. Requests are of no branch.",
+        shows="Left, a minute: requests answered with 5xx, jobs that failed or are unknown (of five), WebSocket "
+        "errors. Right, of five minutes: their shares of all requests, and of all jobs. Requests are of no branch.",
         good="nothing.",
         alert="HighErrorRate: a share above the red line, 10 %, for a minute. WebSocketErrorsIncreasing: 60 a minute, "
         "of half an hour, for 10 minutes.",
     )
     count = f"{_REQUESTS}_count"
     requests = bad_share(increase(count, ERROR, "5m"), increase(count, "", "5m"))
-    jobs = bad_share(increase(_JOBS, f"{PRINTER},{BAD}", "5m"), increase(_JOBS, f"{PRINTER},{ENDED}", "5m"))
+    jobs = bad_share(f"sum({RECORDED_JOBS}{{{PRINTER},{BAD}}})", f"sum({RECORDED_JOBS}{{{PRINTER},{ENDED}}})")
     broken = a_minute("websocket_server_connection_errors_total", BRANCH)
     limit = [(0.1, RED)]
     queries = [
         Query(or_zero(a_minute(count, ERROR)), "HTTP 5xx a minute"),
-        Query(or_zero(a_minute(_JOBS, f"{PRINTER},{BAD}")), "print failures a minute"),
+        Query(or_zero(recorded_a_minute(f"{PRINTER},{BAD}")), "print failures a minute"),
         Query(or_zero(broken), "WebSocket errors a minute"),
         Query(requests, "share of requests", right="percentunit", lines=limit),
         Query(jobs, "share of print jobs", right="percentunit", lines=limit),
     ]
     colours = {"share of requests": ORANGE, "share of print jobs": RED}
-    return graph("Error Rate (Requests/min)", about, queries, "short", colours=colours)
+    return graph("Error Rate (Requests/min)", about, queries, "short", colours=colours, step="1m")
 
 
 def _scores() -> Panel:
@@ -261,13 +270,13 @@ def _resources() -> Panel:
 
 def _jobs() -> Panel:
     about = About(
-        shows="Print jobs a minute, by how they ended; success is confirmed or written.",
+        shows="Print jobs a minute, of the last five, by how they ended; success is confirmed or written.",
         good="success alone.",
         alert="ReceiptBudgetBurn, which no line can show: how much may fail is a matter of days (see the dashboard of "
         "error budgets).",
     )
     queries = [
-        Query(or_zero(a_minute(_JOBS, f"{PRINTER},{labels}")), name)
+        Query(or_zero(recorded_a_minute(f"{PRINTER},{labels}")), name)
         for labels, name in (
             (GOOD, "success"),
             ('printer_job_outcome="failed"', "failed"),
@@ -276,4 +285,4 @@ def _jobs() -> Panel:
         )
     ]
     colours = {"success": GREEN, "failed": RED, "unknown": ORANGE, "cancelled": BLUE}
-    return graph("Print Jobs (Success vs Failed)", about, queries, "short", colours=colours)
+    return graph("Print Jobs (Success vs Failed)", about, queries, "short", colours=colours, step="1m")
