@@ -533,26 +533,49 @@ _WAITING: Final = 'job_queue_length{branch_name="mitte"}'
 _HELD: Final = 'job_held{branch_name="mitte"}'
 
 PRINTING: Final = (
-    *_gauge(
+    *(
+        Case(
+            "PrinterFailingInARow",
+            {
+                f'job_failures_consecutive{{{_BAR}, instance="a"}}': f"0x{minutes(20) - 1} {still(row)}",
+                f"job_failures_consecutive{{{_BAR}}}": still(0),
+                f"printer_served{{{_BAR}}}": still(1),
+                'printer_served{branch_name="mitte", printer_name="kitchen"}': still(1),
+                'printer_served{branch_name="wedding", printer_name="bar"}': still(1),
+            },
+            fires,
+            silent,
+            labels={**CRITICAL, **BAR},
+        )
+        for row, fires, silent in (
+            (5, ("20m", "60m"), ("1185s",)),
+            (4, ("1485s", "60m"), ("1470s",)),
+            (3, ("1485s", "60m"), ("1470s",)),
+        )
+    ),
+    Case(  # a busy printer ends it itself
         "PrinterFailingInARow",
         {
-            f'job_failures_consecutive{{{_BAR}, instance="a"}}': still(3),
-            f"job_failures_consecutive{{{_BAR}}}": still(0),
+            f"job_failures_consecutive{{{_BAR}}}": f"0x{minutes(20) - 1} 4x{minutes(4)} 0x0 3x{minutes(4)} 0x100",
             f"printer_served{{{_BAR}}}": still(1),
-            'printer_served{branch_name="mitte", printer_name="kitchen"}': still(1),
-            'printer_served{branch_name="wedding", printer_name="bar"}': still(1),
         },
-        {
-            f"job_failures_consecutive{{{_BAR}}}": still(2),
-            f"printer_served{{{_BAR}}}": still(1),
-            'job_failures_consecutive{printer_name="_OTHER"}': still(9),
-            # Nobody serves them: one of the same name elsewhere does, and another of the branch.
-            'job_failures_consecutive{branch_name="wedding", printer_name="bar"}': still(9),
-            'printer_served{branch_name="wedding", printer_name="bar"}': still(0),
-            'job_failures_consecutive{branch_name="mitte", printer_name="retired"}': still(9),
-        },
-        0,
-        {**CRITICAL, **BAR},
+        silent=("22m", "1440s", "25m", "28m", "30m"),
+    ),
+    *(
+        Case(
+            "PrinterFailingInARow",
+            {
+                f"job_failures_consecutive{{{_BAR}}}": still(2),
+                f"printer_served{{{_BAR}}}": still(1),
+                'job_failures_consecutive{printer_name="_OTHER"}': still(row),
+                # Nobody serves them: one of the same name elsewhere does, and another of the branch.
+                'job_failures_consecutive{branch_name="wedding", printer_name="bar"}': still(row),
+                'printer_served{branch_name="wedding", printer_name="bar"}': still(0),
+                'job_failures_consecutive{branch_name="mitte", printer_name="retired"}': still(row),
+            },
+            silent=("0m", "60m"),
+        )
+        for row in (3, 9)
     ),
     *_gauge(
         "PrinterOutOfPaper",

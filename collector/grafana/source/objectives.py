@@ -238,7 +238,7 @@ def _in_a_row() -> Panel:
     about = About(
         shows="Jobs in a row that failed or are unknown, by printer; 0 after one that came out.",
         good="0.",
-        alert="PrinterFailingInARow: three, the line.",
+        alert="PrinterFailingInARow: three, the line, for 5 minutes; or five.",
     )
     expr = f"max by (branch_name, printer_name) (job_failures_consecutive{{{BRANCH}}})"
     query = Query(expr, "{{branch_name}} {{printer_name}}")
