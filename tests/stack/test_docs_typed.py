@@ -1,6 +1,6 @@
-"""What runbooks, operations and troubleshooting have typed, typed: all that only asks, of a live backend.
+"""What runbooks, operations and troubleshooting have typed, typed: all that ask or change something, on a live backend.
 
-Word for word but for the ports, which are free ones here. What changes something is tried where it is tested.
+Word for word but for the ports, which are free ones here.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from pathlib import Path
 import pytest
 
 from collector.stack.stack import Stack
+from examples.demo.client import Till
 from examples.demo.stage import Stage
+from examples.service.api_printers import AGENTS
 from tests.stack.backend import JOBS, Backend, submit, until
 from tests.test_runbooks import Command, commands, urls
 
 ROOT = Path(__file__).parents[2]
-ASKED = [
-    each
-    for each in commands()
-    if each.text.startswith("curl") and all(method == "GET" for method, _, _ in urls(each)) and ":3000" not in each.text
-]
+CURL = [each for each in commands() if each.text.startswith("curl") and ":3000" not in each.text]
+ASKED = [each for each in CURL if all(method == "GET" for method, _, _ in urls(each))]
+CHANGING = {each.text for each in CURL} - {each.text for each in ASKED}
 KNOWN = {"TOKEN", "MONTH", "PRINTER", "BRANCH", "AGENT", "JOB"}
 
 
@@ -74,3 +74,37 @@ def test_it_is_answered(command: Command, stack: Stack, stage: Stage, typed: Map
         answer = json.loads(done.stdout)
         assert answer["status"] == "success"
         assert "warnings" not in answer, answer["warnings"]
+
+
+def test_what_changes_something_is_taken(stack: Stack, stage: Stage, typed: Mapping[str, str]) -> None:
+    """Each with what it is for: one that waits is cancelled, one that is held released, who is away retired."""
+    boss = Till(stage.url, typed["TOKEN"])
+    left = set(CHANGING)
+
+    def type_those(of: str, **named: str) -> None:
+        those = {text for text in left if of in text}
+        assert those, f"no page has {of} typed"
+        for text in those:
+            done = typing(text, stack, stage, {**typed, **named})
+            assert done.returncode == 0, (text, done.stdout, done.stderr)
+        left.difference_update(those)
+
+    type_those("/api/v2/alerts")
+    type_those("/test", PRINTER="mitte-bar")
+    type_those("/reprint")
+
+    stage.printers["mitte-kitchen"].ask("slow", speed=20)
+    job = submit(stage.till, "mitte-kitchen")["id"]
+    until(lambda: stage.printers["mitte-kitchen"].ask("status")["printing"])
+    stage.agents["mitte"].kill()
+    stage.start_agent("mitte")
+    until(lambda: boss.ask("GET", f"{JOBS}?held=true")["jobs"])
+    type_those("/release", JOB=job)
+
+    stage.agents["wedding"].kill()
+    until(lambda: not all(each["online"] for each in boss.ask("GET", AGENTS)["agents"]))
+    type_those("/cancel", JOB=submit(stage.till, "wedding-kitchen")["id"])
+    type_those("/reassign", PRINTER="wedding-kitchen", AGENT="other", NEW="other")
+    type_those("/printers/$PRINTER/retire", PRINTER="wedding-kitchen")
+    type_those("/agents/$BRANCH/$AGENT/retire", BRANCH="wedding", AGENT="wedding-pc")
+    assert left == set()

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -16,14 +15,10 @@ import pytest
 
 from collector.grafana.source import objectives
 from collector.grafana.source.objectives import Objective
-from collector.stack.binaries import command
-from collector.stack.parts import Part
-from collector.stack.ports import Ports
-from collector.stack.stack import Running
 from printobs.assembly.cli import main
 from printobs.assembly.prometheus import Prometheus
 from printobs.assembly.sla import Events, Period, measure
-from tests.rules.promtool import promtool
+from tests.rules.past import backfill, served
 from tests.test_runbooks import DOCS, commands
 
 OPERATIONS: Final = DOCS / "operations.md"
@@ -107,40 +102,13 @@ def write(file: Path) -> None:
 def blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("month")
     write(folder / "in.om")
-    storage = folder / "data"
-    storage.mkdir()
-    options = ("--quiet", "--max-block-duration=1458h")
-    made = promtool("tsdb", "create-blocks-from", "openmetrics", *options, folder / "in.om", storage)
-    assert made.returncode == 0, made.stderr
-    return storage
-
-
-@contextmanager
-def served(storage: Path, *options: str) -> Iterator[str]:
-    (storage.parent / "none.yml").write_text("{}\n")
-    port = Ports.free().prometheus
-    url = f"http://127.0.0.1:{port}/prometheus"
-    arguments = (
-        f"--config.file={storage.parent / 'none.yml'}",
-        f"--storage.tsdb.path={storage}",
-        "--storage.tsdb.retention.time=100y",
-        f"--web.listen-address=127.0.0.1:{port}",
-        f"--web.external-url={url}",
-        *options,
-    )
-    part = Part("prometheus", "prometheus", arguments, f"{url}/-/ready")
-    running = Running(part, command("prometheus"), storage.parent / "prometheus.log")
-    running.start()
-    try:
-        running.wait()
-        yield url
-    finally:
-        running.stop()
+    backfill(folder / "in.om", folder / "data")
+    return folder / "data"
 
 
 @pytest.fixture(scope="module")
 def prometheus(blocks: Path) -> Iterator[str]:
-    with served(blocks) as url:
+    with served(blocks, prefix="/prometheus") as url:
         yield url
 
 
@@ -238,7 +206,7 @@ def test_a_question_that_prometheus_refuses_is_told_in_its_own_words(
 ) -> None:
     # The other one has these locked.
     storage = shutil.copytree(blocks, tmp_path / "data", ignore=shutil.ignore_patterns("lock", "wal", "chunks_head"))
-    with served(storage, "--query.max-samples=1000") as url:
+    with served(storage, "--query.max-samples=1000", prefix="/prometheus") as url:
         assert main(["sla-report", "--prometheus", url, "--month", MONTH]) == 3
     told = capsys.readouterr()
     assert told.out == ""
