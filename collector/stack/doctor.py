@@ -34,6 +34,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final
 
+from collector.stack.durations import seconds
 from collector.stack.parts import ready
 from collector.stack.ports import Ports, Taken
 from collector.stack.state import state
@@ -49,8 +50,6 @@ MISSED: Final = 4  # scrapes without a sample; one is nothing, Prometheus itself
 BACKLOG: Final = 300  # seconds: a queue is empty now and then, unless Jaeger is slower than what comes
 SERVICES: Final = 20  # whose spans are looked at
 SECOND: Final = 1e6  # in Jaeger's times
-
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +217,7 @@ class _Doctor:
     def _own(self, name: str) -> Finding:
         """Samples that Prometheus has of the Collector itself, and of what goes through it."""
         targets = self._ask("/api/v1/targets", state="active")["activeTargets"]
-        intervals = {target["labels"]["job"]: _seconds(target["scrapeInterval"]) for target in targets}
+        intervals = {target["labels"]["job"]: seconds(target["scrapeInterval"]) for target in targets}
         oldest = 0.0
         for job, metric in (("otelcol", "otelcol_process_uptime.*"), ("printobs", "system_cpu_load_average_1m.*")):
             interval = intervals.get(job, 15.0)
@@ -359,11 +358,6 @@ def _series(metrics: str, name: str) -> Iterator[tuple[str, float]]:
         found = re.fullmatch(rf"{name}(\{{.*\}})? (\S+)", line)
         if found is not None:
             yield found[1], float(found[2])
-
-
-def _seconds(duration: str) -> float:
-    """Of a duration as Prometheus writes it."""
-    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)(ms|s|m|h)", duration))
 
 
 def main() -> int:

@@ -17,9 +17,9 @@ import urllib.request
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from collector.stack.durations import seconds
 from collector.stack.ports import Ports, Taken
 
-_UNITS: Final = {"d": 86400, "h": 3600, "m": 60}
 _LONGEST: Final = timedelta(days=30)  # longer is a rule that ought to change
 
 
@@ -79,7 +79,7 @@ def ended(identity: str) -> str:
 def _length(said: str) -> timedelta:
     if not re.fullmatch(r"(\d{1,4}[dhm])+", said):
         raise Refused(f"FOR is {said!r}: it must be a time as 30m, 2h or 1d12h")
-    length = timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([dhm])", said)))
+    length = timedelta(seconds=seconds(said))
     if not timedelta() < length <= _LONGEST:
         raise Refused(f"FOR is {said!r}: it must be from a minute to {_LONGEST.days} days")
     return length

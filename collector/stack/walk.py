@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from collector.stack.durations import seconds
 from collector.stack.ports import Ports, Taken
 
 ALERT: Final = "LowPrintTestSuccessRate"
@@ -38,7 +39,6 @@ PATIENCE: Final = 60.0  # beyond what a step takes by its rule or route
 LOOK: Final = 0.5
 
 _PORTS: Final = "name the ports of Prometheus and Alertmanager in STACK_PROMETHEUS and STACK_ALERTMANAGER"
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 T = TypeVar("T")
 
@@ -157,10 +157,10 @@ class _Walk:
         ranges = re.findall(r"\[(\w+)\]", rule["query"])
         return Times(
             held=float(rule["duration"]),
-            window=max(map(_seconds, ranges)),
+            window=max(map(seconds, ranges)),
             interval=float(groups[0]["interval"]),
-            group_wait=_seconds(route["group_wait"]),
-            group_interval=_seconds(route["group_interval"]),
+            group_wait=seconds(route["group_wait"]),
+            group_interval=seconds(route["group_interval"]),
         )
 
     def _state(self) -> str:
@@ -243,10 +243,6 @@ def _read(base: str, path: str) -> str:
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise Unreachable(f"{base} does not answer ({reason}): start the backend (make stack), or {_PORTS}") from None
-
-
-def _seconds(duration: str) -> float:
-    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)(ms|[dhms])", duration))
 
 
 def _spoken(seconds: float) -> str:

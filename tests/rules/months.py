@@ -11,7 +11,6 @@ import argparse
 import itertools
 import json
 import math
-import re
 import statistics
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from typing import IO, Final, NamedTuple
 
 import yaml
 
+from collector.stack.durations import seconds
 from tests.rules.past import backfill, served
 from tests.rules.promtool import RULES
 
@@ -264,22 +264,15 @@ def paging(*names: str) -> list[Alert]:
         Alert(
             rule["alert"],
             rule["expr"],
-            _seconds(group.get("interval", f"{SCRAPE}s")),
-            _seconds(rule.get("for", "0s")),
-            _seconds(rule.get("keep_firing_for", "0s")),
+            int(seconds(group.get("interval", f"{SCRAPE}s"))),
+            int(seconds(rule.get("for", "0s"))),
+            int(seconds(rule.get("keep_firing_for", "0s"))),
         )
         for path in sorted(RULES.glob("*.yml"))
         for group in yaml.safe_load(path.read_text())["groups"]
         for rule in group["rules"]
         if rule.get("alert") in names and rule["labels"]["severity"] == "critical"
     ]
-
-
-def _seconds(duration: str) -> int:
-    return sum(
-        int(number) * {"s": 1, "m": 60, "h": 3600, "d": DAY}[unit]
-        for number, unit in re.findall(r"(\d+)([smhd])", duration)
-    )
 
 
 Span = tuple[int, int]  # the first and the last evaluation at which it fires

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from collector.stack.durations import seconds
 from tests.rules.promtool import Rule
 
 _OPERATORS: Final = {">=": "<", "<=": ">", "==": "!=", "!=": "==", ">": "<", "<": ">", "unless": "and"}
 _MATCHER: Final = re.compile(r'(?P<label>\w+)(?P<operator>=~|!=|=)"(?P<value>[^"]*)"')
-_DURATION: Final = re.compile(r"(\d+)([smhd])")
 
 
 def mutants(rule: Rule) -> Iterator[tuple[str, Rule]]:
@@ -56,7 +56,4 @@ def _put(text: str, span: tuple[int, int], other: str) -> str:
 
 
 def _times(duration: str, factor: float) -> str:
-    seconds = sum(
-        int(number) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[unit] for number, unit in _DURATION.findall(duration)
-    )
-    return f"{int(seconds * factor)}s"
+    return f"{int(seconds(duration) * factor)}s"

@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from collector.stack.stack import Stack
+from collector.stack.stack import Running, Stack
 from examples.demo.client import Till
 from examples.demo.receipts import logo, receipt
 
@@ -34,6 +34,27 @@ def until(found: Callable[[], T], within: float = 30.0, why: Callable[[], str] |
         assert time.monotonic() < deadline, f"not within {within:.0f} s: {why() if why else repr(last)}"
         time.sleep(0.2)
     return last
+
+
+def restart(part: Running) -> None:
+    """With what its configuration says now."""
+    part.stop()
+    part.start()
+    part.wait()
+
+
+def selectors(node: Any) -> Iterator[str]:
+    """Those of a query that Prometheus has parsed, as it writes them: ``up{job="a"}``."""
+    if isinstance(node, dict):
+        if node.get("type") in ("vectorSelector", "matrixSelector"):
+            matchers = [each for each in node["matchers"] if not (each["name"] == "__name__" and each["type"] == "=")]
+            told = ",".join(f"{each['name']}{each['type']}{json.dumps(each['value'])}" for each in matchers)
+            yield f"{node['name']}{{{told}}}"
+        for each in node.values():
+            yield from selectors(each)
+    elif isinstance(node, list):
+        for each in node:
+            yield from selectors(each)
 
 
 class Backend:

@@ -25,7 +25,7 @@ from examples.demo.client import Till
 from examples.demo.stage import PRINTERS, Stage
 from examples.service import api_printers
 from tests.certificates import certificate
-from tests.stack.backend import JOBS, Backend, submit, telemetry, until
+from tests.stack.backend import JOBS, Backend, restart, submit, telemetry, until
 from tests.stack.receivers import Receivers
 from tests.stack.shortened import hurry
 from tests.stack.test_alertmanager import shortened
@@ -36,7 +36,6 @@ PAUSE: Final = 2.0  # seconds between two receipts of a printer
 CLOCKS: Final = Path(__file__).parents[1] / "examples" / "clock"
 TESTED: Final = ("mitte-bar", "wedding-kitchen")  # these print test receipts, too
 _SETTINGS: Final = {"SERVICE_JOB_TIMEOUT": "2", "OTEL_METRIC_EXPORT_INTERVAL": "1000"}
-_FINAL: Final = ("confirmed", "written", "failed", "unknown", "cancelled")
 
 
 class Told(NamedTuple):
@@ -118,7 +117,7 @@ class Field:
                 if printer in TESTED:
                     jobs.append(till.ask("POST", f"{api_printers.PRINTERS}/{printer}/test"))
                 for job in jobs:
-                    while till.ask("GET", f"{JOBS}/{job['id']}")["state"] not in _FINAL and not self._over.wait(0.1):
+                    while till.ask("GET", f"{JOBS}/{job['id']}")["outcome"] is None and not self._over.wait(0.1):
                         pass
 
     def pause(self, *printers: str) -> None:
@@ -361,11 +360,8 @@ def played(folder: Path, factor: float = FACTOR) -> Iterator[Field]:
     with Receivers(tls) as receivers:
         secrets = receivers.secrets(folder / "secrets")
         with Stack(Ports.free(), folder, f"{SCRAPE:g}s", secrets=secrets) as stack:
-            alertmanager = stack.running["alertmanager"]
-            alertmanager.stop()
             shortened(folder / "alertmanager" / "etc" / "alertmanager.yml", receivers, tls[0])
-            alertmanager.start()
-            alertmanager.wait()
+            restart(stack.running["alertmanager"])
             hurry(stack, factor)
             with Stage({**telemetry(Backend(stack).otlp), **_SETTINGS}) as stage:
                 stage.agents["wedding"].stop()

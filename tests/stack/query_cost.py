@@ -14,7 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -25,12 +25,13 @@ import yaml
 
 from collector.grafana.expressions import DASHBOARDS, VARIABLES, filled, panels
 from collector.stack.binaries import command
+from collector.stack.durations import seconds
 from collector.stack.parts import RETENTION, Part
 from collector.stack.ports import Ports
 from collector.stack.stack import Running
 from tests.rules.promtool import RULES, name, rules
-from tests.stack.backend import until
-from tests.stack.history import DAY, FIVE_MINUTES, SCRAPE, Group, backfill
+from tests.stack.backend import selectors, until
+from tests.stack.history import FIVE_MINUTES, SCRAPE, Group, backfill
 
 PANEL: Final = 0.1  # seconds that all questions of a panel may take
 GROUP: Final = 1.0  # seconds that an evaluation of a group of rules may take
@@ -38,7 +39,6 @@ TIMES: Final = 5  # that each question is asked, after once that does not count
 HASTE: Final = 2  # seconds between two evaluations of the rules
 POINTS: Final = 1000  # of a graph that is as wide as most screens
 STEPS: Final = (SCRAPE, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)  # seconds: Grafana takes the nearest
-SECONDS: Final = {"m": 60, "h": 3600, "d": DAY}
 
 # What is asked over a month, once each: budgets are the same sums again.
 MONTH: Final = (
@@ -83,23 +83,19 @@ def questions() -> Iterator[Question]:
     for path in sorted(DASHBOARDS.glob("*.json")):
         dashboard = json.loads(path.read_text())
         for panel in panels(dashboard):
-            seconds = _seconds(panel.get("timeFrom") or dashboard["time"]["from"].removeprefix("now-"))
-            nearest = min(STEPS, key=lambda each: abs(each - seconds / POINTS))
-            step = max(nearest, _seconds(panel.get("interval") or "0m"))
+            over = int(seconds(panel.get("timeFrom") or dashboard["time"]["from"].removeprefix("now-")))
+            nearest = min(STEPS, key=lambda each: abs(each - over / POINTS))
+            step = max(nearest, int(seconds(panel.get("interval") or "0m")))
             variables = {**VARIABLES, "__rate_interval": f"{max(step + SCRAPE, 4 * SCRAPE)}s"}
             for target in panel["targets"]:
                 expr = filled(target["expr"], variables)
                 title = f"{path.stem}: {panel['title']}"
-                yield Question(title, expr) if target["instant"] else Question(title, expr, seconds, step)
+                yield Question(title, expr) if target["instant"] else Question(title, expr, over, step)
 
 
 def month() -> Iterator[Question]:
     """What is asked over a month."""
     yield from (each for each in questions() if each.panel.partition(": ")[2] in MONTH)
-
-
-def _seconds(told: str) -> int:
-    return int(told[:-1]) * SECONDS[told[-1]]
 
 
 def by_counters(expr: str) -> str:
@@ -188,7 +184,7 @@ class Prometheus:
     def selectors(self, expr: str) -> set[str]:
         """The metrics that an expression is about, by Prometheus's own parser."""
         answer = self._session.get(f"{self._url}/api/v1/parse_query", params={"query": expr}, timeout=30)
-        return set(_selected(answer.json()["data"]))
+        return {each.partition("{")[0] for each in selectors(answer.json()["data"])} - {""}
 
     def evaluate(self, times: int = TIMES) -> dict[str, list[float]]:
         """Let the rules be evaluated, each group so often after once that does not count: seconds, by group.
@@ -226,17 +222,6 @@ class Prometheus:
         answer = self._session.get(f"{self._url}/api/v1/rules", timeout=30)
         groups: list[dict[str, Any]] = answer.json()["data"]["groups"]
         return groups
-
-
-def _selected(node: Any) -> Iterator[str]:
-    if isinstance(node, list):
-        for each in node:
-            yield from _selected(each)
-    elif isinstance(node, Mapping):
-        if node.get("type") == "vectorSelector" and node["name"]:
-            yield node["name"]
-        for each in node.values():
-            yield from _selected(each)
 
 
 def main() -> int:

@@ -18,13 +18,14 @@ from typing import Any, Final
 
 import yaml
 
+from collector.stack.durations import seconds
 from collector.stack.stack import Stack
 from tests.rules.promtool import RULES
+from tests.stack.backend import restart
 
 MOST: Final = 60.0
 
-_UNITS: Final = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-_DURATION: Final = re.compile(r"(\d+)([dhms])")
+_DURATION: Final = re.compile(r"\d+[dhms]")
 _QUOTED_OR_TIME: Final = re.compile(r'"[^"]*"|\[[^\]]*\]|\boffset \w+')
 _AGE: Final = re.compile(r"(_age_seconds\) > )(\d+)")
 # Five minutes, and one scrape more that `* 300 / 315` takes back.
@@ -49,11 +50,8 @@ def shortened(folder: Path, factor: float, scrape: float = 1.0) -> Path:
 
 def hurry(stack: Stack, factor: float) -> None:
     """Let a stack that scrapes each second go on with shortened rules: Prometheus is started again with them."""
-    prometheus = stack.running["prometheus"]
-    prometheus.stop()
     shortened(stack.state / "prometheus" / "etc" / "rules", factor)
-    prometheus.start()
-    prometheus.wait()
+    restart(stack.running["prometheus"])
 
 
 def expression(expr: str, factor: float, scrape: float = 1.0) -> str:
@@ -76,7 +74,7 @@ def _shorten(of: dict[str, Any], key: str, factor: float) -> None:
 
 
 def _divided(text: str, factor: float) -> str:
-    return _DURATION.sub(lambda found: _written(int(found[1]) * _UNITS[found[2]] / factor), text)
+    return _DURATION.sub(lambda found: _written(seconds(found[0]) / factor), text)
 
 
 def _written(seconds: float) -> str:

@@ -30,6 +30,7 @@ import yaml
 from collector.stack import __main__ as program
 from collector.stack import binaries, channels
 from collector.stack.compose import Compose
+from collector.stack.durations import seconds
 from collector.stack.parts import parts
 from collector.stack.pins import COLLECTOR
 from collector.stack.ports import Ports
@@ -151,9 +152,7 @@ class Alertmanager:
 
 def in_a_hurry(duration: str) -> str:
     """A minute is a second."""
-    units = {"h": 3600, "m": 60, "s": 1}
-    seconds = sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+)([hms])", duration))
-    return f"{seconds * 1000 // 60}ms"
+    return f"{int(seconds(duration) * 1000) // 60}ms"
 
 
 def shortened(path: Path, receivers: Receivers, authority: Path) -> None:

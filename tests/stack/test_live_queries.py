@@ -27,7 +27,7 @@ from examples.demo.client import Till
 from examples.demo.stage import Stage
 from examples.service.api_printers import PRINTERS
 from tests.rules.promtool import Rule, name, rules
-from tests.stack.backend import JOBS, Backend, get, submit, telemetry, until
+from tests.stack.backend import JOBS, Backend, get, selectors, submit, telemetry, until
 from tests.stack.shortened import expression, hurry
 from tests.test_dashboards import emitted
 
@@ -155,20 +155,6 @@ def faults(backend: Backend, expr: str, some: bool = True) -> list[str]:
             found.append(f"there is no {selector}")
         found += [f"docs/metrics.md has no {each}" for each in undocumented(selector)]
     return found
-
-
-def selectors(node: Any) -> Iterator[str]:
-    """Those of a query that Prometheus has parsed, as it writes them: ``up{job="a"}``."""
-    if isinstance(node, dict):
-        if node.get("type") in ("vectorSelector", "matrixSelector"):
-            matchers = [each for each in node["matchers"] if not (each["name"] == "__name__" and each["type"] == "=")]
-            told = ",".join(f"{each['name']}{each['type']}{json.dumps(each['value'])}" for each in matchers)
-            yield f"{node['name']}{{{told}}}"
-        for each in node.values():
-            yield from selectors(each)
-    elif isinstance(node, list):
-        for each in node:
-            yield from selectors(each)
 
 
 def known(selector: str) -> str:

@@ -20,10 +20,10 @@ import pytest
 from collector.stack import walk
 from collector.stack.channels import configuration
 from collector.stack.ports import Ports
-from collector.stack.stack import Running, Stack
+from collector.stack.stack import Stack
 from examples.demo.stage import Stage
 from tests.certificates import certificate
-from tests.stack.backend import Backend, telemetry, until
+from tests.stack.backend import Backend, restart, telemetry, until
 from tests.stack.receivers import Receivers
 from tests.stack.shortened import hurry
 from tests.stack.test_alertmanager import shortened
@@ -31,6 +31,8 @@ from tests.stack.test_alertmanager import shortened
 ROOT = Path(__file__).parents[2]
 FACTOR = 60
 STEPS = ["before", "test print", "pending", "firing", "Alertmanager", "told", "over", "resolved", "told"]
+
+CRITICAL = 'ALERTS{severity="critical"}'
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +54,15 @@ def backend(receivers: Receivers, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="module")
-def stage(backend: Backend) -> Iterator[Stage]:
+def stage(backend: Backend, receivers: Receivers) -> Iterator[Stage]:
+    def quiet() -> bool:
+        told = [each["event_action"] for each in receivers.pagerduty]
+        known = backend.query('printobs_clock_seconds{job="service"}')
+        return bool(known) and not backend.query(CRITICAL) and told.count("trigger") == told.count("resolve")
+
     with Stage(telemetry(backend.otlp)) as running:
+        # That there was no service pages too, and would be taken for the walk's.
+        until(quiet, 60)
         yield running
 
 
@@ -62,13 +71,6 @@ def environment(backend: Backend, stage: Stage) -> dict[str, str]:
     """As somebody has it who is on call."""
     ports = {f"STACK_{name.upper()}": str(port) for name, port in asdict(backend.stack.ports).items()}
     return {**ports, "SERVICE": stage.url, "TOKEN": stage.token("operate print metrics")}
-
-
-def restart(part: Running) -> None:
-    """With what its configuration says now."""
-    part.stop()
-    part.start()
-    part.wait()
 
 
 def walked(environment: dict[str, str], *arguments: str) -> tuple[int, list[str], str]:

@@ -43,7 +43,8 @@ class Period:
         """The days that end now; raises ValueError for none, or more than `MAX_DAYS`."""
         if not 1 <= days <= MAX_DAYS:
             raise ValueError(f"--days is from 1 to {MAX_DAYS}")
-        return cls(_now() - timedelta(days=days), _now())
+        now = _now()
+        return cls(now - timedelta(days=days), now)
 
     @classmethod
     def month(cls, text: str) -> Period:
@@ -52,10 +53,11 @@ class Period:
             start = datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC)
         except ValueError:
             raise ValueError("--month is as 2026-10") from None
-        if start >= _now():
+        now = _now()
+        if start >= now:
             raise ValueError(f"{text} has not begun")
         end = (start + timedelta(days=31)).replace(day=1)
-        return cls(start, min(end, _now()), end > _now())
+        return cls(start, min(end, now), end > now)
 
     @property
     def window(self) -> str:
