@@ -253,6 +253,19 @@ def test_burn_rates_have_the_lines_of_their_alerts() -> None:
     assert found["Latency p95 (500 ms)"] == [(None, "green"), (0.5, "red")]
 
 
+def test_what_cannot_be_narrowed_to_a_branch_says_so() -> None:
+    for panel in load("printing.json")["panels"]:
+        narrowed = all("$branch" in target["expr"] for target in panel["targets"])
+        assert narrowed or "of no branch" in panel["description"].lower(), panel["title"]
+
+
+def test_processes_are_those_of_the_chosen_branch() -> None:
+    receipts = load("printing.json")
+    [resources] = [panel for panel in receipts["panels"] if panel["title"] == "System Resources"]
+    for target in resources["targets"]:
+        assert 'instance=~"$branch(/.*)?"' in target["expr"]
+
+
 def test_a_month_is_a_sum_of_what_is_recorded(dashboard: Json) -> None:
     for panel in panels(dashboard):
         for target in panel["targets"]:

@@ -32,6 +32,7 @@ from collector.grafana.source.promql import (
     a_minute,
     bad_share,
     good_share,
+    hungriest,
     increase,
     or_zero,
     or_zeros,
@@ -254,16 +255,22 @@ def _requests() -> Panel:
 
 def _resources() -> Panel:
     about = About(
-        shows="Of the service, and of each agent that tells: processor time, where 100 % is one core; on the right, "
-        "memory. Needs printobs[process] there. Of no branch.",
+        shows="Processor time, where 100 % is one core; on the right, memory. Of the service, which is of no branch, "
+        "and of the three agents that have most of it now: an agent's instance begins with its branch. Needs "
+        "printobs[process] there.",
         good="both flat.",
         alert="HighMemoryUsage: memory above the red line, 2 GiB, for 30 minutes.",
     )
-    cpu = "sum by (job, instance) (rate(process_cpu_time_seconds_total[$__rate_interval]))"
-    memory = "sum by (job, instance) (process_memory_usage_bytes)"
+
+    def cpu(labels: str, at: str) -> str:
+        return f"sum by (job, instance) (rate(process_cpu_time_seconds_total{{{labels}}}[$__rate_interval]{at}))"
+
+    def memory(labels: str, at: str) -> str:
+        return f"sum by (job, instance) (process_memory_usage_bytes{{{labels}}}{at})"
+
     queries = [
-        Query(cpu, "CPU {{job}} {{instance}}"),
-        Query(memory, "memory {{job}} {{instance}}", right="bytes", lines=[(2 * 1024**3, RED)]),
+        Query(hungriest(cpu), "CPU {{job}} {{instance}}"),
+        Query(hungriest(memory), "memory {{job}} {{instance}}", right="bytes", lines=[(2 * 1024**3, RED)]),
     ]
     return graph("System Resources", about, queries, "percentunit")
 
