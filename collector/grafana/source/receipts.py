@@ -164,7 +164,7 @@ def _by_branch() -> Panel:
         alert="BranchSilent, which no line can show: none of a branch's agents for 5 minutes, while it is open.",
     )
     query = Query(f"sum by (branch_name, client_type) ({_CONNECTIONS}{{{BRANCH}}})", "{{branch_name}} {{client_type}}")
-    return graph("WebSocket Connections per Branch", about, [query], "short")
+    return graph("WebSocket Connections per Branch", about, [query], "short", worst="lowest")
 
 
 def _errors() -> Panel:
@@ -203,7 +203,9 @@ def _scores() -> Panel:
         Query(f"avg by (branch_name) (printer_quality_score{{{PRINTER}}})", "{{branch_name}} printers"),
         Query(f"100 * {well} / ({judged} > 0)", "{{branch_name}} connections"),
     ]
-    return graph("Health Monitoring Quality Score", about, queries, "short", lines=[(80, RED)], most=100)
+    return graph(
+        "Health Monitoring Quality Score", about, queries, "short", lines=[(80, RED)], most=100, worst="lowest"
+    )
 
 
 def _limits() -> Panel:
@@ -250,7 +252,7 @@ def _requests() -> Panel:
     p95 = quantile(0.95, _REQUESTS, 'http_route!=""', "5m", by="http_route")
     query = Query(p95, "{{http_route}}", exemplar=True)
     lines = [(0.5, YELLOW), (1, RED)]
-    return graph("HTTP Request Duration (p95)", about, [query], "s", lines=lines)
+    return graph("HTTP Request Duration (p95)", about, [query], "s", lines=lines, worst="highest")
 
 
 def _resources() -> Panel:
