@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, Protocol, Self, TypeVar
 
 from grafana_foundation_sdk.builders import bargauge as bar_builder
@@ -21,7 +21,7 @@ from grafana_foundation_sdk.models import piechart as pie_model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 # From this width on a graph has room for its legend beside it.
-BESIDE: Final = 12
+BESIDE: Final = 10
 # Of a table's columns, in pixels: nine of them fit into a small screen, which Grafana's own 150 do not.
 NARROWEST: Final = 110
 # A line at the very top would be half cut off.
@@ -126,7 +126,8 @@ def gauge(
 def bars(
     title: str, about: About, query: Query, steps: Steps, width: int, least: float = 0, decimals: int | None = None
 ) -> Panel:
-    """A share of each of many, as they are now; the worst is the shortest."""
+    """A share of each of many, as they are now; the worst is the first, for no more than ten are seen."""
+    query = replace(query, expr=f"sort({query.expr})")
     panel = bar_builder.Panel().reduce_options(_now()).orientation(look.VizOrientation.HORIZONTAL)
     panel = panel.display_mode(look.BarGaugeDisplayMode.BASIC)
     panel = _common(panel, title, about, "percentunit", width, 8, "–").min(least).max(1)
@@ -167,7 +168,8 @@ def graph(
     if worst:
         legend = legend.sort_by("Last *").sort_desc(worst == "highest")
     tooltip = common.VizTooltipOptions().mode(look.TooltipDisplayMode.MULTI).sort(look.SortOrder.DESCENDING)
-    panel = timeseries.Panel().legend(legend).tooltip(tooltip).fill_opacity(8).line_width(1)
+    # The areas of many, one over another, hide the lines.
+    panel = timeseries.Panel().legend(legend).tooltip(tooltip).fill_opacity(0 if worst else 8).line_width(1)
     panel = panel.show_points(look.VisibilityMode.NEVER)
     panel = _common(panel, title, about, unit, width, 8, "nothing happened").min(0)
     if most is not None:

@@ -271,10 +271,10 @@ def _resources() -> Panel:
         return f"sum by (job, instance) (process_memory_usage_bytes{{{labels}}}{at})"
 
     queries = [
-        Query(hungriest(cpu), "CPU {{job}} {{instance}}"),
-        Query(hungriest(memory), "memory {{job}} {{instance}}", right="bytes", lines=[(2 * 1024**3, RED)]),
+        Query(hungriest(cpu), "CPU {{instance}}"),
+        Query(hungriest(memory), "memory {{instance}}", right="bytes", lines=[(2 * 1024**3, RED)]),
     ]
-    return graph("System Resources", about, queries, "percentunit")
+    return graph("System Resources", about, queries, "percentunit", width=14)
 
 
 def _jobs() -> Panel:
@@ -294,4 +294,4 @@ def _jobs() -> Panel:
         )
     ]
     colours = {"success": GREEN, "failed": RED, "unknown": ORANGE, "cancelled": BLUE}
-    return graph("Print Jobs (Success vs Failed)", about, queries, "short", colours=colours, step="1m")
+    return graph("Print Jobs (Success vs Failed)", about, queries, "short", colours=colours, width=10, step="1m")
