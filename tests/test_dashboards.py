@@ -370,6 +370,12 @@ def test_each_dashboard_is_asked_whole() -> None:
             assert asked[path.stem, panel["title"]] == len(panel["targets"])
 
 
+def test_the_pages_say_how_many_panels_their_pictures_have() -> None:
+    kinds = [panel["type"] for path in DASHBOARDS.iterdir() for panel in panels(json.loads(path.read_text()))]
+    drawn = [kind for kind in kinds if kind not in {"gauge", "piechart", "state-timeline"}]
+    assert f"for {len(drawn)} of the {len(kinds)} panels" in (ROOT / "docs" / "deployment.md").read_text()
+
+
 def test_grafana_gets_the_folder_that_it_looks_into() -> None:
     [provider] = yaml.safe_load((GRAFANA / "provisioning" / "dashboards" / "printobs.yaml").read_text())["providers"]
     grafana = yaml.safe_load((ROOT / "collector" / "compose.yaml").read_text())["services"]["grafana"]
