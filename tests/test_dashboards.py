@@ -42,6 +42,8 @@ PLATFORM: list[tuple[str, str, Steps]] = [
 ]
 # What shows one moment must not show an older one for it.
 OF_NOW = {"stat", "gauge", "bargauge", "piechart", "table"}
+# Pixels that a dashboard has on a small screen, of 1280, beside Grafana's menu when that is folded.
+SCREEN = 1240
 WITH_LEGEND = {"timeseries", "piechart", "state-timeline"}
 
 # PromQL that is no name of a metric.
@@ -123,6 +125,13 @@ def panel_faults(panel: Json) -> Iterator[str]:
         yield "no word for nothing"
     if kind in WITH_LEGEND and not (options.get("legend", {}).get("showLegend") and options["legend"]["placement"]):
         yield "no legend"
+    if kind == "timeseries":
+        yield from graph_faults(panel)
+    if kind == "table":
+        arranged = organized(panel)
+        columns = arranged["indexByName"].keys() - arranged["excludeByName"].keys()
+        if len(columns) * defaults["custom"].get("minWidth", 150) > panel["gridPos"]["w"] / 24 * SCREEN:
+            yield "more columns than it has room for"
     if not panel["targets"]:
         yield "asks nothing"
     for target in panel["targets"]:
@@ -139,6 +148,26 @@ def panel_faults(panel: Json) -> Iterator[str]:
     for override in panel["fieldConfig"]["overrides"]:
         if override["matcher"]["id"] == "byFrameRefID" and override["matcher"]["options"] not in letters:
             yield f"overrides {override['matcher']['options']}, which it does not ask"
+
+
+def graph_faults(panel: Json) -> Iterator[str]:
+    """What is not seen in a graph: a line that nothing comes near, and what a legend has no room for."""
+    defaults, legend = panel["fieldConfig"]["defaults"], panel["options"]["legend"]
+    each_axis = [
+        {"thresholds": defaults.get("thresholds"), **{f"custom.{k}": v for k, v in defaults["custom"].items()}}
+    ]
+    for override in panel["fieldConfig"]["overrides"]:
+        each_axis.append({each["id"]: each["value"] for each in override["properties"]})
+    for axis in each_axis:
+        if "custom.thresholdsStyle" in axis:
+            lowest = min(step["value"] for step in axis["thresholds"]["steps"] if step["value"] is not None)
+            if axis.get("custom.axisSoftMax", 0) <= lowest:
+                yield f"its line at {lowest} is beyond the axis"
+    # Two rows fit below a graph, and eight beside it: more only with the worst first.
+    any_number = any("{{" in target.get("legendFormat", "") for target in panel["targets"])
+    room = 8 if legend["placement"] == "right" else 2
+    if not legend.get("sortBy") and (len(panel["targets"]) > room or (any_number and len(panel["targets"]) < 2)):
+        yield "a legend without room for all"
 
 
 def organized(panel: Json) -> Json:
@@ -209,6 +238,10 @@ def test_the_check_finds_what_is_wrong() -> None:
     assert broken(lambda it: it["panels"][panel]["fieldConfig"]["defaults"].pop("unit"))
     assert broken(lambda it: it["panels"][panel]["fieldConfig"]["defaults"].pop("noValue"))
     assert broken(lambda it: it["panels"][panel]["options"]["legend"].update(showLegend=False))
+    assert broken(lambda it: it["panels"][panel]["options"]["legend"].update(placement="bottom"))
+    assert broken(lambda it: it["panels"][6]["options"]["legend"].pop("sortBy"))
+    assert broken(lambda it: it["panels"][panel]["fieldConfig"]["defaults"]["custom"].update(axisSoftMax=0.5))
+    assert broken(lambda it: it["panels"][9]["fieldConfig"]["overrides"][0]["properties"].pop())
     assert broken(lambda it: it["panels"][panel].update(targets=[]))
     assert broken(lambda it: it["panels"][panel]["targets"][0].pop("legendFormat"))
     assert broken(lambda it: it["panels"][panel]["targets"][0].update(instant=True))
@@ -251,6 +284,26 @@ def test_burn_rates_have_the_lines_of_their_alerts() -> None:
     assert found["Print test success (95 %)"] == [(None, "red"), (0.95, "green")]
     assert found["Connections good or excellent (80 %)"] == [(None, "red"), (0.8, "green")]
     assert found["Latency p95 (500 ms)"] == [(None, "green"), (0.5, "red")]
+
+
+def test_an_objective_has_decimals_enough_to_see_which_side_of_it_a_number_is_on() -> None:
+    found = {panel["title"]: panel["fieldConfig"]["defaults"].get("decimals") for panel in panels(load("slo.json"))}
+    assert found["Availability (99.9 %)"] == 3
+    assert found["Print test success (95 %)"] == found["Connections good or excellent (80 %)"] == 2
+    assert found["Receipts that came out (95 %), by branch"] == 2
+
+
+def test_what_cannot_be_narrowed_to_a_branch_says_so() -> None:
+    for panel in load("printing.json")["panels"]:
+        narrowed = all("$branch" in target["expr"] for target in panel["targets"])
+        assert narrowed or "of no branch" in panel["description"].lower(), panel["title"]
+
+
+def test_processes_are_those_of_the_chosen_branch() -> None:
+    receipts = load("printing.json")
+    [resources] = [panel for panel in receipts["panels"] if panel["title"] == "System Resources"]
+    for target in resources["targets"]:
+        assert 'instance=~"$branch(/.*)?"' in target["expr"]
 
 
 def test_a_month_is_a_sum_of_what_is_recorded(dashboard: Json) -> None:
@@ -315,6 +368,12 @@ def test_each_dashboard_is_asked_whole() -> None:
     for path in DASHBOARDS.iterdir():
         for panel in panels(json.loads(path.read_text())):
             assert asked[path.stem, panel["title"]] == len(panel["targets"])
+
+
+def test_the_pages_say_how_many_panels_their_pictures_have() -> None:
+    kinds = [panel["type"] for path in DASHBOARDS.iterdir() for panel in panels(json.loads(path.read_text()))]
+    drawn = [kind for kind in kinds if kind not in {"gauge", "piechart", "state-timeline"}]
+    assert f"for {len(drawn)} of the {len(kinds)} panels" in (ROOT / "docs" / "deployment.md").read_text()
 
 
 def test_grafana_gets_the_folder_that_it_looks_into() -> None:

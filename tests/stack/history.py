@@ -109,6 +109,17 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """Seconds that each of what a curve counts takes."""
+
+    curve: Sequence[int]
+    each: float
+
+    def __call__(self, stretch: slice) -> list[float]:
+        return [round(count * self.each, 3) for count in self.curve[stretch]]
+
+
+@dataclass(frozen=True, slots=True)
 class Connection:
     """1 while a connection is of one of these levels: another one every fifty receipts."""
 
@@ -132,12 +143,12 @@ def _named(name: str, labels: Labels) -> str:
 
 
 class Group:
-    """Fifty branches with an agent and two printers each, and their service.
+    """Branches with an agent and two printers each, and the service of fifty of them.
 
     ``end`` is in Unix seconds, and a multiple of five minutes.
     """
 
-    def __init__(self, days: int, end: int) -> None:
+    def __init__(self, days: int, end: int, branches: int = BRANCHES) -> None:
         self._chance = random.Random(7)
         self.start, self.end = end - days * DAY, end
         live = max(self.start, end - SCRAPED)
@@ -146,7 +157,7 @@ class Group:
         self._fives = range(self.start, end + 1, FIVE_MINUTES)
         self._at = [bisect_left(self.times, each) for each in self._fives]
         self._requests = {key: self._curve(daily) for key, daily in REQUESTS.items()}
-        self.branches = [f"branch-{number:02}" for number in range(BRANCHES)]
+        self.branches = [f"branch-{number:02}" for number in range(branches)]
         self._receipts = {
             branch: {place: self._curve(RECEIPTS) for place in ("kitchen", "bar")} for branch in self.branches
         }
@@ -239,7 +250,7 @@ class Group:
 
     def _process(self, here: Labels, work: Part) -> Iterator[Series]:
         for kind, share in {"user": 0.004, "system": 0.001}.items():
-            yield self._late("process_cpu_time_seconds_total", Part(work.curve, share), {**here, "type": kind})
+            yield self._late("process_cpu_time_seconds_total", Spent(work.curve, share), {**here, "type": kind})
         yield self._late("process_memory_usage_bytes", 80_000_000, here)
         yield self._late("printobs_clock_seconds", lambda at: self.times[at], here)
         for signal in ("span", "log", "metric_data_point"):

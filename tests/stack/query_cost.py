@@ -158,21 +158,30 @@ class Prometheus:
 
     def ask(self, question: Question, times: int = TIMES) -> Answer:
         """Ask it so often, after once that does not count; raises `requests.HTTPError`."""
-        asked: dict[str, str | int] = {"query": question.expr, "time": self._end}
-        if question.step:
-            start = (self._end - question.seconds) // question.step * question.step
-            asked = {"query": question.expr, "start": start, "end": self._end, "step": question.step}
         took = []
         for _ in range(1 + times):
             began = time.perf_counter()
-            answer = self._session.get(
-                f"{self._url}/api/v1/query{'_range' if question.step else ''}", params=asked, timeout=180
-            )
+            answer = self._asked(question)
             took.append(time.perf_counter() - began)
             answer.raise_for_status()
         result = answer.json()["data"]["result"]
         value = float((result[0].get("value") or result[0]["values"][-1])[1]) if result else float("nan")
         return Answer(took[1:], len(result), value)
+
+    def result(self, question: Question) -> list[dict[str, Any]]:
+        """Its series, as Prometheus gives them; raises `requests.HTTPError`."""
+        answer = self._asked(question)
+        answer.raise_for_status()
+        series: list[dict[str, Any]] = answer.json()["data"]["result"]
+        return series
+
+    def _asked(self, question: Question) -> requests.Response:
+        asked: dict[str, str | int] = {"query": question.expr, "time": self._end}
+        if question.step:
+            start = (self._end - question.seconds) // question.step * question.step
+            asked = {"query": question.expr, "start": start, "end": self._end, "step": question.step}
+        path = f"/api/v1/query{'_range' if question.step else ''}"
+        return self._session.get(self._url + path, params=asked, timeout=180)
 
     def panels(self, asked: Sequence[Question]) -> dict[str, list[Answer]]:
         """The answers, by panel."""

@@ -75,6 +75,12 @@ class Objective:
         return f"{1 - self.target:g}"
 
     @property
+    def decimals(self) -> int:
+        """Of a percentage, two more than the target's own: which side of it a number is on is seen."""
+        own = f"{100 * self.target:g}".partition(".")[2]
+        return len(own) + 2
+
+    @property
     def steps(self) -> Steps:
         """Red below the target."""
         return [(None, RED), (self.target, GREEN)]
@@ -162,7 +168,8 @@ def _latency() -> Panel:
 
 def _month(title: str, about: About, objective: Objective) -> Panel:
     query = Query(objective.success(), "good")
-    return stat(title, about, query, "percentunit", objective.steps, none="not recorded yet")
+    steps, decimals = objective.steps, objective.decimals
+    return stat(title, about, query, "percentunit", steps, none="not recorded yet", decimals=decimals)
 
 
 def _left(name: str, objective: Objective) -> Panel:
@@ -182,7 +189,8 @@ def _receipts() -> Panel:
         alert="ReceiptBudgetBurn, long before a month is lost.",
     )
     query = Query(RECEIPTS.success(), "{{branch_name}}")
-    return bars("Receipts that came out (95 %), by branch", about, query, RECEIPTS.steps, 12)
+    steps, decimals = RECEIPTS.steps, RECEIPTS.decimals
+    return bars("Receipts that came out (95 %), by branch", about, query, steps, 12, decimals=decimals)
 
 
 def _receipts_left() -> Panel:
@@ -208,7 +216,8 @@ def _burn(name: str, objective: Objective, window: str, limit: float, colour: st
     query = Query(objective.burn(window), "{{branch_name}}" if objective.by else "requests")
     # A sum of days moves slowly, and is taken anew at each step.
     step = "15m" if window.endswith("d") else "5m"
-    return graph(f"{name}, {window}", about, [query], "none", lines=[(limit, colour)], width=6, step=step)
+    lines = [(limit, colour)]
+    return graph(f"{name}, {window}", about, [query], "none", lines=lines, width=6, step=step, worst="highest")
 
 
 # -- now -----------------------------------------------------------------------------------------------------------
@@ -221,7 +230,7 @@ def _held() -> Panel:
         alert="ReceiptsHeld: one, the line, for 10 minutes.",
     )
     query = Query(f"max by (branch_name) (job_held{{{BRANCH}}})", "{{branch_name}}")
-    return graph("Receipts held", about, [query], "short", lines=[(1, ORANGE)], width=8)
+    return graph("Receipts held", about, [query], "short", lines=[(1, ORANGE)], width=8, worst="highest")
 
 
 def _oldest() -> Panel:
@@ -231,7 +240,7 @@ def _oldest() -> Panel:
         alert="ReceiptWaitingTooLong: above the line, 2 minutes, for a minute.",
     )
     query = Query(f"max by (branch_name) (job_queue_age_seconds{{{BRANCH}}})", "{{branch_name}}")
-    return graph("Oldest receipt that waits", about, [query], "s", lines=[(120, RED)], width=8)
+    return graph("Oldest receipt that waits", about, [query], "s", lines=[(120, RED)], width=8, worst="highest")
 
 
 def _in_a_row() -> Panel:
@@ -242,7 +251,7 @@ def _in_a_row() -> Panel:
     )
     expr = f"max by (branch_name, printer_name) (job_failures_consecutive{{{BRANCH}}})"
     query = Query(expr, "{{branch_name}} {{printer_name}}")
-    return graph("Failures in a row", about, [query], "short", lines=[(3, RED)], width=8)
+    return graph("Failures in a row", about, [query], "short", lines=[(3, RED)], width=8, worst="highest")
 
 
 _AWAY_OR_CONNECTED: Final = {0: ("away", RED), 1: ("connected", GREEN)}
@@ -291,7 +300,7 @@ def _branches() -> Panel:
         Column(oldest, "Oldest", unit="s", steps=[(None, GREEN), (120, RED)]),
         Column(held, "Held", steps=[(None, GREEN), (1, ORANGE)]),
     ]
-    return table("Branches", about, columns, {"branch_name": "Branch"}, width=14)
+    return table("Branches", about, columns, {"branch_name": "Branch"})
 
 
 def _printers_now() -> Panel:
@@ -309,4 +318,4 @@ def _printers_now() -> Panel:
         Column(score, "Score", steps=[(None, RED), (50, ORANGE), (75, YELLOW), (90, GREEN)]),
     ]
     keys = {"branch_name": "Branch", "printer_name": "Printer", "printer_state": "State"}
-    return table("Printers, now", about, columns, keys, width=10)
+    return table("Printers, now", about, columns, keys)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol, Self, TypeVar
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Protocol, Self, TypeVar
 
 from grafana_foundation_sdk.builders import bargauge as bar_builder
 from grafana_foundation_sdk.builders import common, piechart, prometheus, statetimeline, timeseries
@@ -20,6 +20,13 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import piechart as pie_model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+# From this width on a graph has room for its legend beside it.
+BESIDE: Final = 10
+# Of a table's columns, in pixels: nine of them fit into a small screen, which Grafana's own 150 do not.
+NARROWEST: Final = 110
+# A line at the very top would be half cut off.
+ABOVE: Final = 1.1
+
 # Whichever the reader chooses.
 SOURCE: Final = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
@@ -29,6 +36,9 @@ Panel = cog.Builder[model.Panel]
 
 # Colours, each from its value on; None is whatever is less than the next.
 Steps = Sequence[tuple[float | None, str]]
+
+# Of many lines, which are looked for.
+Worst = Literal["highest", "lowest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +97,21 @@ class _Panel(Protocol):
 _P = TypeVar("_P", bound=_Panel)
 
 
-def stat(title: str, about: About, query: Query, unit: str, steps: Steps, width: int = 6, none: str = "–") -> Panel:
-    """One number, as it is now."""
+def stat(
+    title: str,
+    about: About,
+    query: Query,
+    unit: str,
+    steps: Steps,
+    width: int = 6,
+    none: str = "–",
+    decimals: int | None = None,
+) -> Panel:
+    """One number, as it is now. ``decimals``: Grafana chooses how many, where none are given."""
     panel = stat_builder.Panel().color_mode(look.BigValueColorMode.BACKGROUND)
     panel = panel.graph_mode(look.BigValueGraphMode.NONE).reduce_options(_now())
-    return _now_of(_common(panel, title, about, unit, width, 5, none), [query], steps)
+    panel = _common(panel, title, about, unit, width, 5, none)
+    return _now_of(panel if decimals is None else panel.decimals(decimals), [query], steps)
 
 
 def gauge(
@@ -103,12 +123,15 @@ def gauge(
     return _now_of(panel, queries, steps)
 
 
-def bars(title: str, about: About, query: Query, steps: Steps, width: int, least: float = 0) -> Panel:
-    """A share of each of many, as they are now; the worst is the shortest."""
+def bars(
+    title: str, about: About, query: Query, steps: Steps, width: int, least: float = 0, decimals: int | None = None
+) -> Panel:
+    """A share of each of many, as they are now; the worst is the first, for no more than ten are seen."""
+    query = replace(query, expr=f"sort({query.expr})")
     panel = bar_builder.Panel().reduce_options(_now()).orientation(look.VizOrientation.HORIZONTAL)
     panel = panel.display_mode(look.BarGaugeDisplayMode.BASIC)
     panel = _common(panel, title, about, "percentunit", width, 8, "–").min(least).max(1)
-    return _now_of(panel, [query], steps)
+    return _now_of(panel if decimals is None else panel.decimals(decimals), [query], steps)
 
 
 def pie(title: str, about: About, query: Query, colours: Mapping[str, str], width: int) -> Panel:
@@ -132,12 +155,21 @@ def graph(
     width: int = 12,
     most: float | None = None,
     step: str = "",
+    worst: Worst | None = None,
 ) -> Panel:
-    """Lines over time, and dashed ones where alerts begin. ``step`` is the finest that makes sense."""
+    """Lines over time, and dashed ones where alerts begin. ``step`` is the finest that makes sense.
+
+    ``worst``: the legend begins with them, where there may be more than it has room for.
+    """
     legend = common.VizLegendOptions().display_mode(look.LegendDisplayMode.TABLE).show_legend(True)
-    legend = legend.placement(look.LegendPlacement.BOTTOM).calcs(["lastNotNull", "max"])
+    # Below, it has a third of the height: two rows. Beside, all of it.
+    below_or_beside = look.LegendPlacement.RIGHT if width >= BESIDE else look.LegendPlacement.BOTTOM
+    legend = legend.placement(below_or_beside).calcs(["lastNotNull", "max"])
+    if worst:
+        legend = legend.sort_by("Last *").sort_desc(worst == "highest")
     tooltip = common.VizTooltipOptions().mode(look.TooltipDisplayMode.MULTI).sort(look.SortOrder.DESCENDING)
-    panel = timeseries.Panel().legend(legend).tooltip(tooltip).fill_opacity(8).line_width(1)
+    # The areas of many, one over another, hide the lines.
+    panel = timeseries.Panel().legend(legend).tooltip(tooltip).fill_opacity(0 if worst else 8).line_width(1)
     panel = panel.show_points(look.VisibilityMode.NEVER)
     panel = _common(panel, title, about, unit, width, 8, "nothing happened").min(0)
     if most is not None:
@@ -147,6 +179,7 @@ def graph(
     if lines:
         dashed = common.GraphThresholdsStyleConfig().mode(look.GraphThresholdsStyleMode.DASHED)
         panel = panel.thresholds(_thresholds([(None, NONE), *lines])).thresholds_style(dashed)
+        panel = panel.axis_soft_max(_in_view(lines))
     for letter, query in zip(string.ascii_uppercase, queries, strict=False):
         if query.right:
             panel = panel.override_by_query(letter, _right(query))
@@ -163,7 +196,7 @@ def states(title: str, about: About, query: Query, words: Mapping[int, tuple[str
 
 def table(title: str, about: About, columns: Sequence[Column], keys: Mapping[str, str], width: int = 24) -> Panel:
     """A row for each value of the labels ``keys``, which are given with their headings."""
-    panel = _common(table_builder.Panel(), title, about, "short", width, 9, "–")
+    panel = _common(table_builder.Panel().min_width(NARROWEST), title, about, "short", width, 9, "–")
     renamed, hidden, order = dict(keys), {"Time": True}, {key: place for place, key in enumerate(keys)}
     for letter, column in zip(string.ascii_uppercase, columns, strict=False):
         target = prometheus.Dataquery().expr(column.expr).ref_id(letter).datasource(SOURCE).instant()
@@ -223,7 +256,13 @@ def _right(query: Query) -> list[model.DynamicConfigValue]:
         lines = _thresholds([(None, NONE), *query.lines]).build()
         value.append(model.DynamicConfigValue(id_val="thresholds", value=lines))
         value.append(model.DynamicConfigValue(id_val="custom.thresholdsStyle", value={"mode": "dashed"}))
+        value.append(model.DynamicConfigValue(id_val="custom.axisSoftMax", value=_in_view(query.lines)))
     return value
+
+
+def _in_view(lines: Steps) -> float:
+    """How high an axis goes at least, so that its lowest line is seen on a day on which nothing comes near it."""
+    return round(ABOVE * min(value for value, _ in lines if value is not None), 3)
 
 
 def _words(words: Mapping[int, tuple[str, str]]) -> model.ValueMap:

@@ -6,6 +6,7 @@ ratio has a number on a quiet night too, and before anything has gone wrong once
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 BRANCH: Final = 'branch_name=~"$branch"'
@@ -16,6 +17,9 @@ ENDED: Final = 'printer_job_outcome=~"confirmed|written|failed|unknown"'  # canc
 RECORDED_JOBS: Final = "printer_name:jobs:rate5m"
 ERROR: Final = 'http_response_status_code=~"5.."'
 WELL: Final = 'quality_level=~"good|excellent"'
+# A process has no branch_name. Its instance is BRANCH/NAME@HOST, unless somebody has set another.
+AGENTS: Final = 'job="agent",instance=~"$branch(/.*)?"'
+OTHERS: Final = 'job!="agent"'
 JUDGED: Final = 'quality_level!="unknown"'  # a connection too young to be judged is in no level
 
 
@@ -79,3 +83,12 @@ def quantile_of(q: float, rates: str, by: str = "") -> str:
     """A quantile of buckets' rates, as `quantile`."""
     group = f"le, {by}" if by else "le"
     return f"histogram_quantile({q}, sum by ({group}) ({rates})) >= 0"
+
+
+def hungriest(used: Callable[[str, str], str], most: int = 3) -> str:
+    """What processes use: all but the agents, and of the chosen branches' agents those that use most at the end.
+
+    ``used`` is given labels, and a modifier of time.
+    """
+    agents, then = used(AGENTS, ""), used(AGENTS, " @ end()")
+    return f"{used(OTHERS, '')} or ({agents} and topk({most}, {then}))"

@@ -32,6 +32,7 @@ from collector.grafana.source.promql import (
     a_minute,
     bad_share,
     good_share,
+    hungriest,
     increase,
     or_zero,
     or_zeros,
@@ -163,7 +164,7 @@ def _by_branch() -> Panel:
         alert="BranchSilent, which no line can show: none of a branch's agents for 5 minutes, while it is open.",
     )
     query = Query(f"sum by (branch_name, client_type) ({_CONNECTIONS}{{{BRANCH}}})", "{{branch_name}} {{client_type}}")
-    return graph("WebSocket Connections per Branch", about, [query], "short")
+    return graph("WebSocket Connections per Branch", about, [query], "short", worst="lowest")
 
 
 def _errors() -> Panel:
@@ -202,7 +203,9 @@ def _scores() -> Panel:
         Query(f"avg by (branch_name) (printer_quality_score{{{PRINTER}}})", "{{branch_name}} printers"),
         Query(f"100 * {well} / ({judged} > 0)", "{{branch_name}} connections"),
     ]
-    return graph("Health Monitoring Quality Score", about, queries, "short", lines=[(80, RED)], most=100)
+    return graph(
+        "Health Monitoring Quality Score", about, queries, "short", lines=[(80, RED)], most=100, worst="lowest"
+    )
 
 
 def _limits() -> Panel:
@@ -249,23 +252,29 @@ def _requests() -> Panel:
     p95 = quantile(0.95, _REQUESTS, 'http_route!=""', "5m", by="http_route")
     query = Query(p95, "{{http_route}}", exemplar=True)
     lines = [(0.5, YELLOW), (1, RED)]
-    return graph("HTTP Request Duration (p95)", about, [query], "s", lines=lines)
+    return graph("HTTP Request Duration (p95)", about, [query], "s", lines=lines, worst="highest")
 
 
 def _resources() -> Panel:
     about = About(
-        shows="Of the service, and of each agent that tells: processor time, where 100 % is one core; on the right, "
-        "memory. Needs printobs[process] there. Of no branch.",
+        shows="Processor time, where 100 % is one core; on the right, memory. Of the service, which is of no branch, "
+        "and of the three agents that have most of it now: an agent's instance begins with its branch. Needs "
+        "printobs[process] there.",
         good="both flat.",
         alert="HighMemoryUsage: memory above the red line, 2 GiB, for 30 minutes.",
     )
-    cpu = "sum by (job, instance) (rate(process_cpu_time_seconds_total[$__rate_interval]))"
-    memory = "sum by (job, instance) (process_memory_usage_bytes)"
+
+    def cpu(labels: str, at: str) -> str:
+        return f"sum by (job, instance) (rate(process_cpu_time_seconds_total{{{labels}}}[$__rate_interval]{at}))"
+
+    def memory(labels: str, at: str) -> str:
+        return f"sum by (job, instance) (process_memory_usage_bytes{{{labels}}}{at})"
+
     queries = [
-        Query(cpu, "CPU {{job}} {{instance}}"),
-        Query(memory, "memory {{job}} {{instance}}", right="bytes", lines=[(2 * 1024**3, RED)]),
+        Query(hungriest(cpu), "CPU {{instance}}"),
+        Query(hungriest(memory), "memory {{instance}}", right="bytes", lines=[(2 * 1024**3, RED)]),
     ]
-    return graph("System Resources", about, queries, "percentunit")
+    return graph("System Resources", about, queries, "percentunit", width=14)
 
 
 def _jobs() -> Panel:
@@ -285,4 +294,4 @@ def _jobs() -> Panel:
         )
     ]
     colours = {"success": GREEN, "failed": RED, "unknown": ORANGE, "cancelled": BLUE}
-    return graph("Print Jobs (Success vs Failed)", about, queries, "short", colours=colours, step="1m")
+    return graph("Print Jobs (Success vs Failed)", about, queries, "short", colours=colours, width=10, step="1m")
