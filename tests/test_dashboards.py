@@ -280,6 +280,7 @@ def test_burn_rates_have_the_lines_of_their_alerts() -> None:
     for window, limit in {"1h": 14.4, "6h": 6, "1d": 3, "3d": 1}.items():
         for name in ("Receipts", "Availability"):
             assert [value for value, _ in found[f"{name}, {window}"]] == [limit]
+    assert [value for value, _ in found["Receipts, 30m"]] == [6]
     assert found["Availability (99.9 %)"] == [(None, "red"), (0.999, "green")]
     assert found["Print test success (95 %)"] == [(None, "red"), (0.95, "green")]
     assert found["Connections good or excellent (80 %)"] == [(None, "red"), (0.8, "green")]

@@ -10,18 +10,28 @@ from typing import Final
 from tests.rules.promtool import Case
 
 _EACH: Final = 5  # minutes between two samples of what is recorded
-_KEPT: Final = 6  # samples after which an alert that has fired is silent
 
 
 @dataclass(frozen=True)
 class Window:
-    """How fast the budget burns, over ``long`` and ``short`` minutes."""
+    """How fast the budget burns, over ``long`` and ``short`` minutes; so many ``bad`` ones at least are too fast."""
 
     name: str
     long: int
     short: int
     burn: float
     severity: str
+    bad: int = 3
+
+    @property
+    def evaluated(self) -> int:
+        """How often, in minutes: sums of days, asked for each five minutes of days and for each fault, take minutes."""
+        return 30 if self.short >= 120 else _EACH
+
+    @property
+    def kept(self) -> int:
+        """Samples after which an alert that has fired is silent: one evaluation, and a quarter of an hour."""
+        return (self.evaluated + max(self.evaluated, 15)) // _EACH
 
 
 WINDOWS: Final = (
@@ -30,6 +40,7 @@ WINDOWS: Final = (
     Window("1d", 1440, 120, 3, "warning"),
     Window("3d", 4320, 360, 1, "warning"),
 )
+BUSY: Final = Window("30m", 30, 5, 6, "critical", bad=5)
 
 History = Sequence[tuple[int, float]]  # (samples, events in each), one after another
 
@@ -44,24 +55,27 @@ class Objective:
     budget: float
     labels: Mapping[str, str]
     silent_while: str = ""
+    windows: Sequence[Window] = WINDOWS
 
     def cases(self) -> Iterator[Case]:
         """Of every window."""
-        for window in WINDOWS:
+        for window in self.windows:
             yield from self._of(window)
 
     def _of(self, window: Window) -> Iterator[Case]:
         long, short = window.long // _EACH, window.short // _EACH
         each = 1_000_000  # events in a sample
         limit = round(window.burn * self.budget * each)
-        least = math.ceil(round(3 / (window.burn * self.budget), 6))
+        least = math.ceil(round(window.bad / (window.burn * self.budget), 6))
         steady = [(2 * long, each)]
         yield self._case(window, [(2 * long, limit + 1)], steady, fires=True)
         yield self._case(window, [(2 * long, limit)], steady, fires=False)
         # The one is at its limit, the other above: a burst that is over must be silent, and so must one that has begun.
         older, last = limit - short, limit + (long - short)
         yield self._case(window, [(2 * long - short, older), (short, last)], steady, fires=False)
-        yield self._case(window, [(2 * long - short - _KEPT, each), (short + _KEPT, limit)], steady, fires=False)
+        yield self._case(
+            window, [(2 * long - short - window.kept, each), (short + window.kept, limit)], steady, fires=False
+        )
         # All are bad, and too few: those of before do not count, the oldest of this window does.
         for events, fires in (((1, least - 1), True), ((0, least - 1), False)):
             those = [(long, 3.0), (1, events[0]), (long - 2, 0.0), (1, events[1])]
@@ -92,14 +106,18 @@ class Objective:
         )
 
     def _case(self, window: Window, bad: History, total: History, *, fires: bool, there: History = ()) -> Case:
-        at = f"{(sum(samples for samples, _ in bad) - 1) * _EACH}m"
+        histories = {self.bad: bad, self.total: total, **({self.silent_while: there} if there else {})}
+        # The first sample is that of the minute 0, and before every window.
+        series = {name: _text([(1, history[0][1]), *history]) for name, history in histories.items()}
+        at = f"{sum(samples for samples, _ in bad) * _EACH}m"
         return Case(
             self.alert,
-            {self.bad: _text(bad), self.total: _text(total), **({self.silent_while: _text(there)} if there else {})},
+            series,
             fires=(at,) if fires else (),
             silent=() if fires else (at,),
             labels={**self.labels, "severity": window.severity, "window": window.name},
-            interval="5m",
+            interval=f"{_EACH}m",
+            evaluated=f"{window.evaluated}m",
             only=f'window="{window.name}"',
         )
 
@@ -130,6 +148,7 @@ OBJECTIVES: Final = (
         0.05,
         {"branch_name": "mitte"},
         'branch_name:agents_connected:sum{branch_name="mitte"}',
+        (BUSY, *WINDOWS),
     ),
     Objective(
         "AvailabilityBudgetBurn",

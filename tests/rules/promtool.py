@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -27,7 +28,8 @@ class Case:
     """An hour of one alert: the ``series`` that there are, when it is ``fires``-ing and when it is ``silent``.
 
     Series are in promtool's notation, a sample each ``interval``. ``labels`` are those of the alert that fires, without
-    its name. ``only``: a matcher of those that are meant, where more of this name may fire.
+    its name. ``only``: a matcher of those that are meant, where more of this name may fire. ``evaluated``: how often,
+    if not at each sample.
     """
 
     alert: str
@@ -37,6 +39,7 @@ class Case:
     labels: Mapping[str, str] = field(default_factory=dict)
     interval: str = "15s"
     only: str = ""
+    evaluated: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,10 +105,12 @@ def failures(tested: Iterable[Rule], cases: Iterable[Case | Recorded], suffixes:
     with tempfile.TemporaryDirectory() as folder:
         # JSON is YAML.
         Path(folder, "rules.yml").write_text(json.dumps({"groups": [{"name": "tested", "rules": list(tested)}]}))
-        tests = [_test(case, suffixes) for case in cases]
-        for interval in sorted({test["interval"] for test in tests}):
+        by_interval = defaultdict(list)
+        for case in cases:
+            evaluated = case.evaluated if isinstance(case, Case) else ""
+            by_interval[evaluated or case.interval].append(_test(case, suffixes))
+        for interval, those in sorted(by_interval.items()):
             file = Path(folder, f"test-{interval}.yml")
-            those = [test for test in tests if test["interval"] == interval]
             file.write_text(json.dumps({"rule_files": ["rules.yml"], "evaluation_interval": interval, "tests": those}))
             ran = promtool("test", "rules", file)
             if ran.returncode:

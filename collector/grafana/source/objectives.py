@@ -35,6 +35,7 @@ from collector.grafana.source.promql import BRANCH, chosen, summed
 MONTH: Final = "30d"
 # How many times faster than allowed, over which window, calls somebody.
 BURNS: Final = (("1h", 14.4, RED), ("6h", 6.0, RED), ("1d", 3.0, ORANGE), ("3d", 1.0, ORANGE))
+BUSY: Final = ("30m", 6.0, RED)  # of receipts only
 
 _BUDGET: Final[Steps] = [(None, RED), (0, ORANGE), (0.25, GREEN)]
 
@@ -116,7 +117,13 @@ def dashboard() -> Dashboard:
             ],
             "Over 30 days",
         ),
-        Row([_burn("Receipts", RECEIPTS, *burn) for burn in BURNS], "How fast the budget of receipts burns, by branch"),
+        Row(
+            [
+                *(_burn("Receipts", RECEIPTS, *burn, width=8) for burn in (BUSY, *BURNS[:2])),
+                *(_burn("Receipts", RECEIPTS, *burn, width=12) for burn in BURNS[2:]),
+            ],
+            "How fast the budget of receipts burns, by branch",
+        ),
         Row([_burn("Availability", AVAILABILITY, *burn) for burn in BURNS], "How fast that of availability burns"),
         Row([_held(), _oldest(), _in_a_row()], "What waits"),
         Row([_agents(), _printers(), _branches(), _printers_now()], "Who is there"),
@@ -206,18 +213,19 @@ def _receipts_left() -> Panel:
 # -- burn rates ----------------------------------------------------------------------------------------------------
 
 
-def _burn(name: str, objective: Objective, window: str, limit: float, colour: str) -> Panel:
+def _burn(name: str, objective: Objective, window: str, limit: float, colour: str, width: int = 6) -> Panel:
     alert = "ReceiptBudgetBurn" if objective.by else "AvailabilityBudgetBurn"
+    least = "five" if window == BUSY[0] else "three"
     about = About(
         shows=f"How many times faster than allowed they fail, over {window}. At 1 the budget lasts 30 days.",
         good="below 1.",
-        alert=f"{alert} ({window}): above the line, {limit:g}, here and in a shorter window, and by three at least.",
+        alert=f"{alert} ({window}): above the line, {limit:g}, here and in a shorter window, and by {least} at least.",
     )
     query = Query(objective.burn(window), "{{branch_name}}" if objective.by else "requests")
     # A sum of days moves slowly, and is taken anew at each step.
     step = "15m" if window.endswith("d") else "5m"
     lines = [(limit, colour)]
-    return graph(f"{name}, {window}", about, [query], "none", lines=lines, width=6, step=step, worst="highest")
+    return graph(f"{name}, {window}", about, [query], "none", lines=lines, width=width, step=step, worst="highest")
 
 
 # -- now -----------------------------------------------------------------------------------------------------------
