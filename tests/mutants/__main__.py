@@ -25,12 +25,14 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 SLOW = ROOT / "benchmarks" / "slow"
 TIMEOUT = 300
+# Two of these import Hypothesis and more, which takes longer than most mutants' tests do.
+WITHOUT = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:hypothesispytest")
 
 
 def run_tests(tree: Path, tests: list[str], *options: str, timeout: float = TIMEOUT) -> tuple[int, str]:
     """Pytest's exit code and output, with ``tree`` in place of the installed package."""
     environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *options, *tests]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", *WITHOUT, *options, *tests]
     done = subprocess.run(
         command, cwd=tree, env=environment, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
     )
@@ -76,7 +78,7 @@ def main(names: list[str], slow: bool = False) -> int:
     patches = [patch for patch in sorted((SLOW if slow else HERE).glob("*.patch")) if not names or patch.stem in names]
     if not patches:
         raise SystemExit("no such mutant")
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1 if slow else 2) as pool:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1 if slow else 3) as pool:
         base = Path(folder)
         tests = sorted({test for patch in patches for test in tests_of(patch)})
         whole = [test for test in tests if test.partition("::")[0] not in tests or "::" not in test]
