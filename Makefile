@@ -21,11 +21,11 @@ demo-up: $(VENV)/.run ## the same, left running, with URLs and a token
 	@$(BIN)/python -m examples.demo --stay
 
 test: $(VENV)/.dev ## all tests, on the built wheel
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
 
 coverage: $(VENV)/.dev ## the same, and the branches of the library that they do not reach
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/coverage run -m pytest -n 4 --dist loadfile $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
