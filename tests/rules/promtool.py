@@ -78,14 +78,26 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def survivors(mutants: Sequence[Rule], cases: Sequence[Case | Recorded]) -> list[int]:
-    """Which of these have nothing wrong in any of the cases, each being alone with them: all in as few runs as can be.
+    """Which of these have nothing wrong in any of the cases, each being alone with them.
 
-    Where one cannot even be evaluated, promtool says no more of that case: it is left out, and the rest is asked again.
+    One case after another, since most are seen in the first ones, and are in no other then.
     """
-    left = dict(enumerate(mutants))
+    left = list(range(len(mutants)))
+    for case in cases:
+        left = _survivors({number: mutants[number] for number in left}, case)
+        if not left:
+            break
+    return left
+
+
+def _survivors(left: Mapping[int, Rule], case: Case | Recorded) -> list[int]:
+    """Those of one case, all in as few runs as can be.
+
+    Where one cannot even be evaluated, promtool says no more of the case: it is left out, and the rest is asked again.
+    """
     while left:
         names = {number: f"__m{number}" for number in left}
-        said = failures([_called(rule, names[number]) for number, rule in left.items()], cases, list(names.values()))
+        said = failures([_called(rule, names[number]) for number, rule in left.items()], [case], list(names.values()))
         found = {int(number) for number in re.findall(r"__m(\d+)", said)}
         assert found or not said, said
         left = {number: rule for number, rule in left.items() if number not in found}
