@@ -375,6 +375,7 @@ def test_the_pages_say_how_many_panels_their_pictures_have() -> None:
     kinds = [panel["type"] for path in DASHBOARDS.iterdir() for panel in panels(json.loads(path.read_text()))]
     drawn = [kind for kind in kinds if kind not in {"gauge", "piechart", "state-timeline"}]
     assert f"for {len(drawn)} of the {len(kinds)} panels" in (ROOT / "docs" / "deployment.md").read_text()
+    assert f"{len(drawn)} of {len(kinds)} panels are drawn" in (ROOT / "docs" / "pictures" / "README.md").read_text()
 
 
 def test_grafana_gets_the_folder_that_it_looks_into() -> None:

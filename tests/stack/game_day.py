@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import tempfile
 import threading
@@ -33,6 +32,8 @@ from tests.stack.test_alertmanager import shortened
 
 FACTOR: Final = 30.0
 SCRAPE: Final = 1.0  # seconds
+# Two scrapes and an evaluation, as in life: of two targets that are down one may be seen a scrape later.
+WAIT: Final = 3.0
 PAUSE: Final = 2.0  # seconds between two receipts of a printer
 CLOCKS: Final = Path(__file__).parents[1] / "examples" / "clock"
 TESTED: Final = ("mitte-bar", "wedding-kitchen")  # these print test receipts, too
@@ -361,10 +362,7 @@ def played(folder: Path, factor: float = FACTOR) -> Iterator[Field]:
     with Receivers(tls) as receivers:
         secrets = receivers.secrets(folder / "secrets")
         with Stack(Ports.free(), folder, f"{SCRAPE:g}s", secrets=secrets) as stack:
-            routes = folder / "alertmanager" / "etc" / "alertmanager.yml"
-            shortened(routes, receivers, tls[0])
-            # Two scrapes and an evaluation, as in life: of two targets that are down one may be seen a scrape later.
-            routes.write_text(re.sub("group_wait: [1-9]s", "group_wait: 3s", routes.read_text()))
+            shortened(folder / "alertmanager" / "etc" / "alertmanager.yml", receivers, tls[0], WAIT)
             restart(stack.running["alertmanager"])
             hurry(stack, factor)
             with Stage({**telemetry(Backend(stack).otlp), **_SETTINGS}) as stage:

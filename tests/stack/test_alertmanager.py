@@ -155,8 +155,8 @@ def in_a_hurry(duration: str) -> str:
     return f"{int(seconds(duration) * 1000) // 60}ms"
 
 
-def shortened(path: Path, receivers: Receivers, authority: Path) -> None:
-    """What differs in the tests: who listens where, and how long everything takes."""
+def shortened(path: Path, receivers: Receivers, authority: Path, wait: float = WAIT) -> None:
+    """What differs in the tests: who listens where, and how long everything takes; ``wait`` is `group_wait`."""
     text = path.read_text()
     configured = yaml.safe_load(text)
     by_name = {each["name"]: each for each in configured["receivers"]}
@@ -170,7 +170,7 @@ def shortened(path: Path, receivers: Receivers, authority: Path) -> None:
         else:
             route |= {
                 key: value
-                for key, value in {"group_wait": f"{WAIT:.0f}s", "group_interval": f"{INTERVAL:.0f}s"}.items()
+                for key, value in {"group_wait": f"{wait:.0f}s", "group_interval": f"{INTERVAL:.0f}s"}.items()
                 if key in route
             }
     path.write_text(yaml.safe_dump(configured))

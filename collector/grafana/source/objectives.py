@@ -33,9 +33,14 @@ from collector.grafana.source.panels import (
 from collector.grafana.source.promql import BRANCH, chosen, summed
 
 MONTH: Final = "30d"
-# How many times faster than allowed, over which window, calls somebody.
-BURNS: Final = (("1h", 14.4, RED), ("6h", 6.0, RED), ("1d", 3.0, ORANGE), ("3d", 1.0, ORANGE))
-BUSY: Final = ("30m", 6.0, RED)  # of receipts only
+# How many times faster than allowed, over which window, and by how many at least, calls somebody.
+BURNS: Final = (
+    ("1h", 14.4, "three", RED),
+    ("6h", 6.0, "three", RED),
+    ("1d", 3.0, "three", ORANGE),
+    ("3d", 1.0, "three", ORANGE),
+)
+BUSY: Final = ("30m", 6.0, "five", RED)  # of receipts only
 
 _BUDGET: Final[Steps] = [(None, RED), (0, ORANGE), (0.25, GREEN)]
 
@@ -213,9 +218,8 @@ def _receipts_left() -> Panel:
 # -- burn rates ----------------------------------------------------------------------------------------------------
 
 
-def _burn(name: str, objective: Objective, window: str, limit: float, colour: str, width: int = 6) -> Panel:
+def _burn(name: str, objective: Objective, window: str, limit: float, least: str, colour: str, width: int = 6) -> Panel:
     alert = "ReceiptBudgetBurn" if objective.by else "AvailabilityBudgetBurn"
-    least = "five" if window == BUSY[0] else "three"
     about = About(
         shows=f"How many times faster than allowed they fail, over {window}. At 1 the budget lasts 30 days.",
         good="below 1.",
