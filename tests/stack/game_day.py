@@ -93,6 +93,7 @@ class Field:
         self.guessing = threading.Event()
         self._receivers = receivers
         self._paused: set[str] = set()
+        self._ordering = {name: threading.Lock() for name in PRINTERS}
         self._over = threading.Event()
         self._threads = [
             threading.Thread(target=self._guesses),
@@ -113,18 +114,22 @@ class Field:
 
     def _traffic(self, printer: str) -> None:
         """As a waiter does it, who looks what has become of one before the next."""
-        till, number = self.stage.till, 0
+        number = 0
         while not self._over.wait(PAUSE):
-            if printer in self._paused:
-                continue
-            number += 1
-            with suppress(RuntimeError, OSError):
-                jobs = [submit(till, printer, number)]
-                if printer in TESTED:
-                    jobs.append(till.ask("POST", f"{api_printers.PRINTERS}/{printer}/test"))
-                for job in jobs:
-                    while till.ask("GET", f"{JOBS}/{job['id']}")["outcome"] is None and not self._over.wait(0.1):
-                        pass
+            with self._ordering[printer]:
+                if printer not in self._paused:
+                    number += 1
+                    self._order(printer, number)
+
+    def _order(self, printer: str, number: int) -> None:
+        till = self.stage.till
+        with suppress(RuntimeError, OSError):
+            jobs = [submit(till, printer, number)]
+            if printer in TESTED:
+                jobs.append(till.ask("POST", f"{api_printers.PRINTERS}/{printer}/test"))
+            for job in jobs:
+                while till.ask("GET", f"{JOBS}/{job['id']}")["outcome"] is None and not self._over.wait(0.1):
+                    pass
 
     def _guesses(self) -> None:
         """While somebody guesses: many requests a second with a token that nobody has made."""
@@ -135,8 +140,11 @@ class Field:
                     pass
 
     def pause(self, *printers: str) -> None:
-        """Nobody orders there."""
+        """Nobody orders there, once what was ordered has come out."""
         self._paused.update(printers)
+        for each in printers:
+            with self._ordering[each]:
+                pass
 
     def go_on(self) -> None:
         """Everywhere again; somebody has looked at the paper, and released what was held."""
@@ -241,8 +249,11 @@ def _read(title: str, channel: str) -> Told:
 
 def _kill(*branches: str) -> Callable[[Field], None]:
     def breaks(on: Field) -> None:
-        # One receipt waits for them; more would be printed late, which is another alert's.
-        on.pause(*(printer for printer, branch in PRINTERS.items() if branch in branches))
+        # One receipt each is under way. A test print would be late or fail, which is another alert's.
+        printers = [printer for printer, branch in PRINTERS.items() if branch in branches]
+        on.pause(*printers)
+        for printer in printers:
+            submit(on.stage.till, printer)
         for branch in branches:
             on.stage.agents[branch].kill()
 
@@ -354,22 +365,24 @@ FAULTS: Final = (
 
 
 @contextmanager
-def played(folder: Path, factor: float = FACTOR) -> Iterator[Field]:
-    """Everything that plays, and nothing has broken yet."""
+def played(folder: Path, factor: float = FACTOR, scrape: float = SCRAPE) -> Iterator[Field]:
+    """Everything that plays, and nothing has broken yet; at a factor of 1 and 15 s the rules are as they are."""
     tls = certificate(folder)
     clock = folder / "clock"
     clock.write_text("0")
     with Receivers(tls) as receivers:
         secrets = receivers.secrets(folder / "secrets")
-        with Stack(Ports.free(), folder, f"{SCRAPE:g}s", secrets=secrets) as stack:
+        with Stack(Ports.free(), folder, f"{scrape:g}s", secrets=secrets) as stack:
             shortened(folder / "alertmanager" / "etc" / "alertmanager.yml", receivers, tls[0], WAIT)
             restart(stack.running["alertmanager"])
-            hurry(stack, factor)
+            hurry(stack, factor, scrape)
             with Stage({**telemetry(Backend(stack).otlp), **_SETTINGS}) as stage:
                 stage.agents["wedding"].stop()
                 stage.start_agent("wedding", TEST_CLOCK=str(clock), PYTHONPATH=str(CLOCKS))
                 field = Field(stack, stage, receivers, clock)
                 with field.traffic():
+                    # Until then it is silent, as far as anybody knows.
+                    until(lambda: field.backend.query('printobs_clock_seconds{job="service"}'), 60)
                     yield field
         assert receivers.refused == []
 

@@ -78,12 +78,13 @@ class Answer:
         return statistics.median(self.took)
 
 
-def questions() -> Iterator[Question]:
-    """All that the dashboards ask when they are opened, of all branches."""
+def questions(longest: int = sys.maxsize) -> Iterator[Question]:
+    """All that the dashboards ask when they are opened, of all branches; over so many seconds at most."""
     for path in sorted(DASHBOARDS.glob("*.json")):
         dashboard = json.loads(path.read_text())
         for panel in panels(dashboard):
-            over = int(seconds(panel.get("timeFrom") or dashboard["time"]["from"].removeprefix("now-")))
+            own = panel.get("timeFrom") or dashboard["time"]["from"].removeprefix("now-")
+            over = min(int(seconds(own)), longest)
             nearest = min(STEPS, key=lambda each: abs(each - over / POINTS))
             step = max(nearest, int(seconds(panel.get("interval") or "0m")))
             variables = {**VARIABLES, "__rate_interval": f"{max(step + SCRAPE, 4 * SCRAPE)}s"}
@@ -110,6 +111,22 @@ def by_counters(expr: str) -> str:
     return re.sub(
         rf"sum_over_time\(({names})(?:{{[^}}]*}})?\[(\w+)\]\)", lambda found: counted(found[1], found[2]), expr
     )
+
+
+def asked(session: requests.Session, url: str, question: Question, end: int) -> requests.Response:
+    """What a Prometheus answers as of ``end`` (Unix seconds)."""
+    query: dict[str, str | int] = {"query": question.expr, "time": end}
+    if question.step:
+        start = (end - question.seconds) // question.step * question.step
+        query = {"query": question.expr, "start": start, "end": end, "step": question.step}
+    return session.get(f"{url}/api/v1/query{'_range' if question.step else ''}", params=query, timeout=180)
+
+
+def result(answer: requests.Response) -> list[dict[str, Any]]:
+    """Its series; raises `requests.HTTPError`."""
+    answer.raise_for_status()
+    series: list[dict[str, Any]] = answer.json()["data"]["result"]
+    return series
 
 
 class Prometheus:
@@ -163,25 +180,16 @@ class Prometheus:
             began = time.perf_counter()
             answer = self._asked(question)
             took.append(time.perf_counter() - began)
-            answer.raise_for_status()
-        result = answer.json()["data"]["result"]
-        value = float((result[0].get("value") or result[0]["values"][-1])[1]) if result else float("nan")
-        return Answer(took[1:], len(result), value)
+            series = result(answer)
+        value = float((series[0].get("value") or series[0]["values"][-1])[1]) if series else float("nan")
+        return Answer(took[1:], len(series), value)
 
     def result(self, question: Question) -> list[dict[str, Any]]:
         """Its series, as Prometheus gives them; raises `requests.HTTPError`."""
-        answer = self._asked(question)
-        answer.raise_for_status()
-        series: list[dict[str, Any]] = answer.json()["data"]["result"]
-        return series
+        return result(self._asked(question))
 
     def _asked(self, question: Question) -> requests.Response:
-        asked: dict[str, str | int] = {"query": question.expr, "time": self._end}
-        if question.step:
-            start = (self._end - question.seconds) // question.step * question.step
-            asked = {"query": question.expr, "start": start, "end": self._end, "step": question.step}
-        path = f"/api/v1/query{'_range' if question.step else ''}"
-        return self._session.get(self._url + path, params=asked, timeout=180)
+        return asked(self._session, self._url, question, self._end)
 
     def panels(self, asked: Sequence[Question]) -> dict[str, list[Answer]]:
         """The answers, by panel."""

@@ -48,9 +48,9 @@ def shortened(folder: Path, factor: float, scrape: float = 1.0) -> Path:
     return folder
 
 
-def hurry(stack: Stack, factor: float) -> None:
-    """Let a stack that scrapes each second go on with shortened rules: Prometheus is started again with them."""
-    shortened(stack.state / "prometheus" / "etc" / "rules", factor)
+def hurry(stack: Stack, factor: float, scrape: float = 1.0) -> None:
+    """Let a stack that scrapes so often go on with shortened rules: Prometheus is started again with them."""
+    shortened(stack.state / "prometheus" / "etc" / "rules", factor, scrape)
     restart(stack.running["prometheus"])
 
 
