@@ -10,63 +10,114 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+import requests
 from PIL import Image
 
 from collector.grafana.expressions import DASHBOARDS, panels
-from tests.stack.history import FIVE_MINUTES, Group, backfill
-from tests.stack.query_cost import Prometheus, questions
+from tests.stack.game_day import FAULTS, played
+from tests.stack.history import FIVE_MINUTES, MINUTE, SCRAPE, Group, backfill
+from tests.stack.query_cost import Prometheus, Question, asked, questions, result
 
 HERE: Final = Path(__file__).parent
 NAMES: Final = {"printing": "receipts", "slo": "objectives"}
 COLOURS: Final = 256  # that a PNG's palette has
 
+# What breaks in half an hour of the reference deployment: from which minute, and to which.
+EVENING: Final = (
+    ("tokens are guessed", 4, 5),
+    ("a printer is without power", 7, 9),
+    ("a printer is slow", 12, 14),
+    ("one branch is dead among healthy ones", 17, 23),
+    ("a printer is out of paper", 27, 30),
+)
+LIVE: Final = 30 * MINUTE  # seconds
+FAULT: Final = {each.name: each for each in FAULTS}
+
+
+class Source(NamedTuple):
+    """Who is asked, as of ``end`` (Unix seconds), over at most so many seconds."""
+
+    series: Callable[[Question], list[dict[str, Any]]]
+    end: int
+    longest: int = sys.maxsize
+
 
 def main() -> None:
-    """Backfill a past, ask for it, draw it; raises `subprocess.CalledProcessError`."""
+    """Let it happen, ask for it, draw it; raises `subprocess.CalledProcessError`."""
     parser = argparse.ArgumentParser("python -m docs.pictures.draw")
-    parser.add_argument("--branches", type=int, default=6)
-    parser.add_argument("--days", type=int, default=30, help="of history")
+    parser.add_argument("--only", choices=NAMES, help="this dashboard")
+    parser.add_argument("--made-up", action="store_true", help="days of history, for all dashboards")
+    parser.add_argument("--branches", type=int, default=6, help="of a made-up history")
+    parser.add_argument("--days", type=int, default=30, help="of a made-up history")
     parser.add_argument("--into", type=Path, default=HERE, help="a folder")
     options = parser.parse_args()
-    end = int(time.time()) // FIVE_MINUTES * FIVE_MINUTES
     with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        backfill(Group(options.days, end, options.branches), folder / "data")
-        with Prometheus(folder, folder / "data", end) as prometheus:
-            for name, answered in _answers(prometheus):
-                page = {"dashboard": json.loads((DASHBOARDS / f"{name}.json").read_text()), "answers": answered}
-                (folder / f"{NAMES[name]}.json").write_text(json.dumps({**page, "end": end}))
-        for name in NAMES.values():
-            _draw(folder, name, options.into)
+        for name, picture in NAMES.items():
+            if options.only in (None, name):
+                folder = Path(made, name)
+                folder.mkdir()
+                live = name == "printing" and not options.made_up
+                with _evening(folder) if live else _history(folder, options.branches, options.days) as source:
+                    page = folder / "page.json"
+                    page.write_text(json.dumps(_answers(name, source)))
+                _draw(page, options.into / f"{picture}.png")
 
 
-def _answers(prometheus: Prometheus) -> Iterator[tuple[str, dict[str, list[dict[str, Any]]]]]:
-    """What each dashboard's panels are told, by their numbers, query by query."""
-    asked = questions()
-    for path in sorted(DASHBOARDS.glob("*.json")):
-        found: dict[str, list[dict[str, Any]]] = {}
-        for panel in panels(json.loads(path.read_text())):
-            for target in panel["targets"]:
-                question = next(asked)
-                told = {"step": question.step, "seconds": question.seconds, "series": prometheus.result(question)}
-                found.setdefault(str(panel["id"]), []).append({"target": target, **told})
-        yield path.stem, found
+@contextmanager
+def _evening(folder: Path) -> Iterator[Source]:
+    """Half an hour of the reference deployment, in which a few things break."""
+    with played(folder, factor=1, scrape=SCRAPE) as field, requests.Session() as session:
+        session.trust_env = False
+        began = time.monotonic()
+        for fault, after, until in EVENING:
+            time.sleep(max(0.0, began + after * MINUTE - time.monotonic()))
+            FAULT[fault].breaks(field)
+            time.sleep(max(0.0, began + until * MINUTE - time.monotonic()))
+            if until * MINUTE < LIVE:
+                FAULT[fault].mends(field)
+                field.go_on()
+        end = int(time.time())
+        yield Source(lambda each: result(asked(session, field.backend.prometheus, each, end)), end, LIVE)
 
 
-def _draw(folder: Path, name: str, into: Path) -> None:
+@contextmanager
+def _history(folder: Path, branches: int, days: int) -> Iterator[Source]:
+    """A past that is made up."""
+    end = int(time.time()) // FIVE_MINUTES * FIVE_MINUTES
+    backfill(Group(days, end, branches), folder / "data")
+    with Prometheus(folder, folder / "data", end) as prometheus:
+        yield Source(prometheus.result, end)
+
+
+def _answers(name: str, source: Source) -> dict[str, Any]:
+    """A dashboard and what its panels are told, by their numbers, query by query."""
+    dashboard = json.loads((DASHBOARDS / f"{name}.json").read_text())
+    wanted = iter([each for each in questions(source.longest) if each.panel.startswith(f"{name}: ")])
+    answers: dict[str, list[dict[str, Any]]] = {}
+    for panel in panels(dashboard):
+        for target in panel["targets"]:
+            question = next(wanted)
+            told = {"step": question.step, "seconds": question.seconds, "series": source.series(question)}
+            answers.setdefault(str(panel["id"]), []).append({"target": target, **told})
+    return {"dashboard": dashboard, "answers": answers, "end": source.end}
+
+
+def _draw(page: Path, picture: Path) -> None:
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or "chromium"
-    picture = folder / f"{name}.png"
-    arguments = [chromium, str(folder / f"{name}.json"), str(picture)]
+    large = page.with_suffix(".png")
+    arguments = [chromium, str(page), str(large)]
     subprocess.run(["node", str(HERE / "photograph.mjs"), *arguments], check=True, timeout=300)
-    with Image.open(picture) as drawn:
-        _small(drawn.convert("RGB")).save(into / picture.name, optimize=True)
+    with Image.open(large) as drawn:
+        _small(drawn.convert("RGB")).save(picture, optimize=True)
 
 
 def _small(picture: Image.Image) -> Image.Image:
