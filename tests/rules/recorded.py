@@ -291,6 +291,11 @@ def _bucket(name: str, outcome: str, kind: str = "test", **labels: str) -> str:
     return f'{name}_bucket{{{_BRANCH}, printer_job_kind="{kind}", printer_job_outcome="{outcome}"{told}}}'
 
 
+def _request(route: str, le: str, **labels: str) -> str:
+    told = ", ".join(f'{key}="{value}"' for key, value in {"http_route": route, "le": le, **labels}.items())
+    return f"http_server_request_duration_seconds_bucket{{{told}}}"
+
+
 DASHBOARDS: Final = (
     Recorded(
         "printer_name:jobs:rate5m",
@@ -309,6 +314,22 @@ DASHBOARDS: Final = (
                 3, 300
             ),
             'printer_name:jobs:rate5m{branch_name="wedding", printer_name="bar", printer_job_outcome="failed"}': 0,
+        },
+    ),
+    Recorded(
+        "http_route_le:http_requests:rate5m",
+        {
+            _request("/jobs", "0.5", http_request_method="POST"): jump(300),
+            _request("/jobs", "0.5", http_request_method="GET"): jump(300),
+            _request("/jobs", "+Inf", http_request_method="GET"): jump(3000),
+            _request("/printers", "0.5"): jump(30),
+            _request("", "0.5"): jump(7),
+        },
+        "64m",
+        {
+            'http_route_le:http_requests:rate5m{http_route="/jobs", le="0.5"}': 2 * _rate(300, 300),
+            'http_route_le:http_requests:rate5m{http_route="/jobs", le="+Inf"}': _rate(3000, 300),
+            'http_route_le:http_requests:rate5m{http_route="/printers", le="0.5"}': _rate(30, 300),
         },
     ),
     Recorded(

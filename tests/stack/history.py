@@ -388,6 +388,14 @@ class Group:
             tests = [sum(both) for both in zip(*self._tests[branch].values(), strict=True)]
             bounds, name = conventions.JOB_DURATION.buckets, "branch_name_le:print_tests:rate15m"
             yield from self._buckets(name, tests, bounds, 0.8, {"branch_name": branch})
+        routes: dict[tuple[str, str], list[Part]] = {}
+        for (_, route, _), curve in self._requests.items():
+            for part, values, labels in self._histogram("", Part(curve, 1.0), HTTP_SECONDS, 0.02, {}):
+                if part == "_bucket" and isinstance(values, Part):
+                    routes.setdefault((route, labels["le"]), []).append(values)
+        for (route, bound), counted in routes.items():
+            labels = {"http_route": route, "le": bound}
+            yield self._rates("http_route_le:http_requests:rate5m", counted, MINUTE, FIVE_MINUTES, labels)
 
     def _buckets(
         self, name: str, tests: Sequence[int], bounds: Sequence[float], median: float, labels: Labels

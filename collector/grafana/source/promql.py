@@ -74,13 +74,8 @@ def with_exemplars(expr: str, metric: str, labels: str) -> str:
     return f"{expr} or sum({metric}_bucket{{{labels}}} offset 10y)"
 
 
-def quantile(q: float, metric: str, labels: str, window: str, by: str = "") -> str:
-    """A quantile over ``window``, by a label or over all; nothing where nothing happened, since then there is none."""
-    return quantile_of(q, f"rate({metric}_bucket{{{labels}}}[{window}])", by)
-
-
-def quantile_of(q: float, rates: str, by: str = "") -> str:
-    """A quantile of buckets' rates, as `quantile`."""
+def quantile(q: float, rates: str, by: str = "") -> str:
+    """A quantile of buckets' rates, by a label or over all; nothing where nothing happened: then there is none."""
     group = f"le, {by}" if by else "le"
     return f"histogram_quantile({q}, sum by ({group}) ({rates})) >= 0"
 

@@ -37,7 +37,6 @@ from collector.grafana.source.promql import (
     or_zero,
     or_zeros,
     quantile,
-    quantile_of,
     recorded_a_minute,
     with_exemplars,
 )
@@ -128,8 +127,8 @@ def _test_latency() -> Panel:
         good="p95 below the yellow line, the agreed 500 ms.",
         alert="HighP95Latency: p95 above the red line, 1 s, for 5 minutes.",
     )
-    p50, p95, p99 = (quantile_of(q, f"branch_name_le:print_tests:rate15m{{{BRANCH}}}") for q in (0.5, 0.95, 0.99))
-    at_printer = quantile_of(0.95, f"printer_name_le:print_tests:rate15m{{{PRINTER}}}")
+    p50, p95, p99 = (quantile(q, f"branch_name_le:print_tests:rate15m{{{BRANCH}}}") for q in (0.5, 0.95, 0.99))
+    at_printer = quantile(0.95, f"printer_name_le:print_tests:rate15m{{{PRINTER}}}")
     queries = [
         Query(p50, "p50"),
         Query(with_exemplars(p95, "job_duration_seconds", f"{BRANCH},{_TEST},{GOOD}"), "p95", exemplar=True),
@@ -249,10 +248,10 @@ def _requests() -> Panel:
         alert="P95LatencyAboveSLA: all routes together above the yellow line for 10 minutes. HighP95Latency: above the "
         "red one, 1 s, for 5.",
     )
-    p95 = quantile(0.95, _REQUESTS, 'http_route!=""', "5m", by="http_route")
-    query = Query(p95, "{{http_route}}", exemplar=True)
+    p95 = quantile(0.95, "http_route_le:http_requests:rate5m", by="http_route")
+    query = Query(with_exemplars(p95, _REQUESTS, 'http_route!=""'), "{{http_route}}", exemplar=True)
     lines = [(0.5, YELLOW), (1, RED)]
-    return graph("HTTP Request Duration (p95)", about, [query], "s", lines=lines, worst="highest")
+    return graph("HTTP Request Duration (p95)", about, [query], "s", lines=lines, worst="highest", step="1m")
 
 
 def _resources() -> Panel:
