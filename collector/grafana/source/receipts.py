@@ -162,7 +162,8 @@ def _by_branch() -> Panel:
         good="each branch has its agents, steadily.",
         alert="BranchSilent, which no line can show: none of a branch's agents for 5 minutes, while it is open.",
     )
-    query = Query(f"sum by (branch_name, client_type) ({_CONNECTIONS}{{{BRANCH}}})", "{{branch_name}} {{client_type}}")
+    known = f'{_CONNECTIONS}{{client_type!="",{BRANCH}}}'  # who has not said yet is of no branch, and has no name here
+    query = Query(f"sum by (branch_name, client_type) ({known})", "{{branch_name}} {{client_type}}")
     return graph("WebSocket Connections per Branch", about, [query], "short", worst="lowest")
 
 
