@@ -296,7 +296,26 @@ def _request(route: str, le: str, **labels: str) -> str:
     return f"http_server_request_duration_seconds_bucket{{{told}}}"
 
 
+def _month(events: str, of: str) -> Recorded:
+    """A sample each hour, of a day more than is summed."""
+    return Recorded(
+        f"branch_name:{events}:sum30d",
+        {
+            f"branch_name:{events}:{of}{{{_BRANCH}}}": "3x744",
+            f'branch_name:{events}:{of}{{branch_name="wedding"}}': "1x744",
+        },
+        "31d",
+        {
+            f"branch_name:{events}:sum30d{{{_BRANCH}}}": 3 * 720,
+            f'branch_name:{events}:sum30d{{branch_name="wedding"}}': 720,
+        },
+        interval="1h",
+    )
+
+
 DASHBOARDS: Final = (
+    *(_month(events, "increase5m") for events in ("jobs", "jobs_bad", "print_tests", "print_tests_bad")),
+    *(_month(events, "sum") for events in ("connections", "connections_bad")),
     Recorded(
         "printer_name:jobs:rate5m",
         {

@@ -350,14 +350,15 @@ class Group:
                         for (_, curve), ((outcome, _), share) in product(curves, OUTCOMES.items())
                         if outcome in outcomes
                     ]
-                    yield self._increases(f"branch_name:{name}{suffix}:increase5m", counted, here)
-            yield Series(_named("branch_name:connections:sum", here), self._fives, _still(1))
+                    yield from self._months(self._increases(f"branch_name:{name}{suffix}:increase5m", counted, here))
+            yield from self._months(Series(_named("branch_name:connections:sum", here), self._fives, _still(1)))
             receipts, poor = self._receipts[branch]["kitchen"], Connection([], BAD_LEVELS)
             known = [poor.at(receipts[at]) for at in self._at]
-            yield Series(_named("branch_name:connections_bad:sum", here), self._fives, known.__getitem__)
+            bad = Series(_named("branch_name:connections_bad:sum", here), self._fives, known.__getitem__)
+            yield from self._months(bad)
             yield self._late("branch_name:agents_connected:sum", 1, here)
-        yield Series("branch_name:connections:sum", self._fives, _still(len(LEVELS)))
-        yield Series("branch_name:connections_bad:sum", self._fives, _still(len(BAD_LEVELS)))
+        yield from self._months(Series("branch_name:connections:sum", self._fives, _still(len(LEVELS))))
+        yield from self._months(Series("branch_name:connections_bad:sum", self._fives, _still(len(BAD_LEVELS))))
         requests = {key: Part(curve, 1.0) for key, curve in self._requests.items()}
         bad_requests = [part for (_, _, status), part in requests.items() if status.startswith("5")]
         yield self._increases("cluster:http_requests:increase5m", requests.values(), {})
@@ -396,6 +397,14 @@ class Group:
         for (route, bound), counted in routes.items():
             labels = {"http_route": route, "le": bound}
             yield self._rates("http_route_le:http_requests:rate5m", counted, MINUTE, FIVE_MINUTES, labels)
+
+    def _months(self, recorded: Series) -> Iterator[Series]:
+        """What slo.yml records, and what dashboards.yml makes of a month of it."""
+        yield recorded
+        level, events, rest = recorded.name.split(":")
+        _, brace, labels = rest.partition("{")
+        total = sum(recorded.values(slice(0, len(recorded.times))))
+        yield Series(f"{level}:{events}:sum30d{brace}{labels}", recorded.times[-1:], _still(total))
 
     def _buckets(
         self, name: str, tests: Sequence[int], bounds: Sequence[float], median: float, labels: Labels

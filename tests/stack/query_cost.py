@@ -101,7 +101,9 @@ def month() -> Iterator[Question]:
 
 def by_counters(expr: str) -> str:
     """The same question without what is recorded: each sum of recorded events as the increase that its rule takes."""
-    recorded = {name(each): str(each["expr"]) for each in rules() if name(each).endswith(":increase5m")}
+    every = {name(each): str(each["expr"]) for each in rules()}
+    expr = re.sub(r"(\w+:\w+:sum30d)(?:{[^}]*})?", lambda found: every[found[1]], expr)
+    recorded = {known: rule for known, rule in every.items() if known.endswith(":increase5m")}
     names = "|".join(sorted(recorded, key=len, reverse=True))
 
     def counted(record: str, window: str) -> str:
