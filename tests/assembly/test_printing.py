@@ -27,7 +27,7 @@ from printobs.assembly.printing import PrintJob, PrintJobFailed, print_job, regi
 from printobs.core import telemetry
 from printobs.core.conventions import Outcome
 from printobs.integrations import escpos
-from printobs.signals import passive, printers
+from printobs.signals import passive, printers, proof
 from printobs.signals.correlation import correlation, correlation_id
 from printobs.signals.transport import unwatch_classes
 from printobs.testing.virtual_printer import VirtualPrinter
@@ -316,19 +316,30 @@ async def test_a_cancelled_job_ends_once_its_thread_is_done(sdk: Sdk) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_job_cancelled_while_its_printer_is_not_ready_is_not_printed(sdk: Sdk, paper: VirtualPrinter) -> None:
+async def test_a_job_cancelled_while_its_printer_is_not_ready_is_not_printed(
+    sdk: Sdk, paper: VirtualPrinter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kitchen = register(Network("127.0.0.1", paper.port), name="kitchen", proof="process_id")
     paper.paper_out()
+    waiting, over = threading.Event(), threading.Event()
+
+    def wait(_: float) -> None:
+        """Until the next look: the printer is ready by then, and nobody wants the receipt any more."""
+        waiting.set()
+        over.wait(5)
+
+    monkeypatch.setattr(proof, "time", SimpleNamespace(sleep=wait))
 
     async def one() -> None:
         async with print_job(kitchen, timeout=20) as job:
             await job.run(ticket, kitchen)
 
     task = asyncio.create_task(one())
-    await asyncio.sleep(0.5)
+    assert await asyncio.to_thread(waiting.wait, 5)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     paper.paper_in()
+    over.set()
     async with print_job(kitchen) as next_one:  # which the first one keeps waiting no longer
         await next_one.run(ticket, kitchen)
     kitchen.close()
