@@ -62,8 +62,9 @@ class Terminal:
         self.type("trap 'echo \"FAILED: $BASH_COMMAND\"' ERR")
 
     def _read(self, stdout: IO[str]) -> None:
-        for line in stdout:
-            self.output += line
+        with stdout:
+            for line in stdout:
+                self.output += line
 
     def type(self, text: str, within: float = 60.0) -> str:
         """Type ``text`` and wait until the shell is back; what was written meanwhile. A command may not fail."""
