@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import runpy
 import subprocess
 import time
@@ -401,10 +402,9 @@ class Group:
     def _months(self, recorded: Series) -> Iterator[Series]:
         """What slo.yml records, and what dashboards.yml makes of a month of it."""
         yield recorded
-        level, events, rest = recorded.name.split(":")
-        _, brace, labels = rest.partition("{")
+        name = re.sub(r":\w+(?={|$)", ":sum30d", recorded.name)
         total = sum(recorded.values(slice(0, len(recorded.times))))
-        yield Series(f"{level}:{events}:sum30d{brace}{labels}", recorded.times[-1:], _still(total))
+        yield Series(name, recorded.times[-1:], _still(total))
 
     def _buckets(
         self, name: str, tests: Sequence[int], bounds: Sequence[float], median: float, labels: Labels
