@@ -18,7 +18,7 @@ from benchmarks.rows import Candidate, Gate, Rows, beside, over_bare
 from printobs.assembly.printing import print_job, register
 from printobs.core import telemetry
 
-BATCH: Final = 5_000
+BATCH: Final = 20_000  # writes: what their one job takes is in it, and should not count
 JOBS: Final = 200
 WRITE: Final = b"2 x Ramen\n"
 BY_HAND: Final = "hand-written OpenTelemetry"
@@ -65,7 +65,7 @@ def test_raw(rows: Rows, providers: Providers) -> None:
             "printobs": Candidate(ours, providers.points("printer.io"), float(len(WRITE))),
             LABELS_INC: labels_inc(BATCH),
         },
-        [Gate("over bare, by labels().inc()", over_bare("printobs", "bare", LABELS_INC), 0.7, WRITE_BUDGET)],
+        [Gate("over bare, by labels().inc()", over_bare("printobs", "bare", LABELS_INC), 0.5, WRITE_BUDGET)],
     )
 
 

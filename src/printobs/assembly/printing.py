@@ -118,7 +118,7 @@ def _printer(target: object) -> Printer:
             f"{type(target).__qualname__} is no printer: pass a python-escpos driver, "
             "or an object with write(bytes) and read(timeout) -> bytes"
         )
-    watch_class(type(target), lambda each: printers.known.get(id(each)))
+    watch_class(type(target))
     printer = printers.know(target, type(target).__name__.lower(), lambda each: getattr(each, "socket", None))
     printer.silent = True
     printer.reach = _TransportChannel

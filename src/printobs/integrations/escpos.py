@@ -128,12 +128,11 @@ def _name(target: Any) -> str:
     return type(target).__name__.lower()
 
 
-def _find(target: object) -> Printer | None:
-    printer = printers.known.get(id(target))
-    if printer is None and _instrumented is not None:
+def _meet(target: object) -> Printer | None:
+    if _instrumented is not None:
         with _guard:
-            printer = _know(target)
-    return printer
+            return _know(target)
+    return None
 
 
 def _before(printer: Printer, message: Any) -> None:
@@ -196,7 +195,7 @@ def _watched_init(original: Function) -> Function:
 def _watched_open(original: Function) -> Function:
     @functools.wraps(original)
     def open(self: Any, *args: Any, **kwargs: Any) -> Any:
-        printer = _find(self)
+        printer = printers.known.get(id(self)) or _meet(self)
         if printer is not None and printer.monitor is not None:
             printer.monitor.give_way()
         if printer is None or printer.opening:
@@ -287,8 +286,8 @@ def _watched_exit(original: Function) -> Function:
 
 
 _WATCHED: Final[dict[str, Callable[[Function], Function]]] = {
-    "_raw": lambda theirs: watched_write(theirs, _find, _before, passive.wrote, passive.failed),
-    "_read": lambda theirs: watched_read(theirs, _find),
+    "_raw": lambda theirs: watched_write(theirs, _meet, _before, passive.wrote, passive.failed),
+    "_read": lambda theirs: watched_read(theirs, _meet),
     "open": _watched_open,
     "close": _watched_close,
     "cut": _watched_cut,

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from printobs.core.guard import Guard, swallow
+from printobs.signals import printers
 from printobs.signals.conversation import REQUESTS
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _DOING: Final = "watching a printer's bytes"
 _guard: Final = Guard(_DOING)
+
+_known: Final = printers.known.get
 
 _READ: Final = 16  # bytes that python-escpos's drivers read at once
 
@@ -34,18 +37,19 @@ class Transport(Protocol):
 
 def watched_write(
     original: Callable[..., Any],
-    find: Callable[[object], Printer | None],
+    meet: Callable[[object], Printer | None],
     before: Callable[[Printer, Any], None],
     after: Callable[[Printer, Any], None],
     failed: Callable[[Printer, Any, BaseException], None],
 ) -> Callable[..., Any]:
     """``original(self, data)`` with its bytes counted into the job under way; results and exceptions pass untouched.
 
+    ``meet`` is asked for the printer of an object that none is known of; ``None``: nothing of it is to be counted.
     Without an explicit job, ``before``, ``after`` and ``failed`` are told, so that one may be found.
     """
     message, only = _message(original)
     if only:
-        return functools.wraps(original)(_watched_write(original, find, before, after, failed))
+        return functools.wraps(original)(_watched_write(original, meet, before, after, failed))
 
     @functools.wraps(original)
     def write(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -54,7 +58,7 @@ def watched_write(
 
         if not args and message not in kwargs:
             return original(self, *args, **kwargs)  # which raises
-        return _watched_write(call, find, before, after, failed)(self, args[0] if args else kwargs[message])
+        return _watched_write(call, meet, before, after, failed)(self, args[0] if args else kwargs[message])
 
     return write
 
@@ -70,14 +74,15 @@ def _message(original: Callable[..., Any]) -> tuple[str, bool]:
 
 def _watched_write(
     original: Callable[[Any, Any], Any],
-    find: Callable[[object], Printer | None],
+    meet: Callable[[object], Printer | None],
     before: Callable[[Printer, Any], None],
     after: Callable[[Printer, Any], None],
     failed: Callable[[Printer, Any, BaseException], None],
 ) -> Callable[[Any, Any], Any]:
-    # On the hot path: an exact signature, since *args cost as much again as all the rest.
+    # On the hot path: an exact signature, since *args cost as much again as all the rest, and known printers without a
+    # call of ours.
     def write(self: Any, msg: Any) -> Any:
-        printer = find(self)
+        printer = _known(id(self)) or meet(self)
         if printer is None:
             return original(self, msg)
         thread = get_ident()
@@ -136,14 +141,14 @@ def _watched_write(
     return write
 
 
-def watched_read(original: Callable[..., Any], find: Callable[[object], Printer | None]) -> Callable[..., Any]:
+def watched_read(original: Callable[..., Any], meet: Callable[[object], Printer | None]) -> Callable[..., Any]:
     """``original(self, …)`` with the bytes that it gives counted."""
 
     @functools.wraps(original)
     def read(self: Any, *args: Any, **kwargs: Any) -> Any:
         printer = conversation = None
         with _guard:
-            printer = find(self)
+            printer = _known(id(self)) or meet(self)
             if printer is not None and printer.monitor is not None:
                 printer.monitor.give_way()
             conversation = None if printer is None else printer.conversation
@@ -170,11 +175,11 @@ def watched_read(original: Callable[..., Any], find: Callable[[object], Printer 
 _classes: Final[list[tuple[type, str, object, object]]] = []
 
 
-def watch_class(cls: type, find: Callable[[object], Printer | None]) -> None:
+def watch_class(cls: type) -> None:
     """Watch ``write`` and ``read`` of a `Transport`'s class; twice is once. Raises TypeError if it cannot."""
     makers: tuple[tuple[str, Callable[[Any], Any]], ...] = (
-        ("write", lambda theirs: watched_write(theirs, find, _nothing, _nothing, _nothing)),
-        ("read", lambda theirs: watched_read(theirs, find)),
+        ("write", lambda theirs: watched_write(theirs, _nothing, _nothing, _nothing, _nothing)),
+        ("read", lambda theirs: watched_read(theirs, _nothing)),
     )
     for name, make in makers:
         owner = next((base for base in cls.__mro__ if name in vars(base)), cls)
@@ -202,4 +207,4 @@ def unwatch_classes() -> None:
 
 
 def _nothing(*_: object) -> None:
-    """A transport's jobs are explicit: none is found in what it writes."""
+    """A transport's printers and jobs are explicit: none is found in what it writes."""
