@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import socket
 import struct
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -319,6 +321,37 @@ def test_so_can_one_that_nobody_can_refer_to_weakly(sdk: Sdk, virtual_printers: 
             slim.write(b"2 x Ramen\n\x1dV\x00")
         assert job.outcome is Outcome.CONFIRMED
     slim.wire.socket.close()
+
+
+class Wrapped:
+    """A transport whose socket is its own matter."""
+
+    def __init__(self, port: int) -> None:
+        self.wire = Wire(port)
+
+    def write(self, data: bytes) -> None:
+        self.wire.write(data)
+
+    def read(self, timeout: float) -> bytes:
+        return self.wire.read(timeout)
+
+
+@pytest.mark.parametrize("kind", [Wire, Wrapped])
+def test_one_that_nobody_holds_any_more_is_forgotten(
+    sdk: Sdk, virtual_printers: Printers, kind: type[Wire] | type[Wrapped]
+) -> None:
+    bar = register(kind(virtual_printers().port), name="passing", proof="process_id")
+    with print_job(bar, timeout=5) as job:
+        bar.write(b"2 x Ramen\n\x1dV\x00")
+    assert job.outcome is Outcome.CONFIRMED
+    assert sdk.value("printer.status", printer__name="passing") == 1
+    (bar if isinstance(bar, Wire) else bar.wire).socket.close()
+    gone = weakref.ref(bar)
+    del bar
+    gc.collect()
+    assert gone() is None
+    assert sdk.value("printer.status", printer__name="passing") == 0
+    assert job.wait_for_proof(0.1) is True  # it had come
 
 
 @pytest.mark.parametrize(

@@ -126,18 +126,28 @@ def _printer(target: object) -> Printer:
 
 
 class _TransportChannel:
-    """A `Transport` as a channel; its methods as they are, without the counting."""
+    """A `Transport` as a channel; its methods as they are, without the counting.
+
+    It does not keep the transport: the printer keeps this, and would then never be forgotten.
+    """
 
     def __init__(self, target: Transport) -> None:
-        self._write = inspect.unwrap(type(target).write).__get__(target)
-        self._read = inspect.unwrap(type(target).read).__get__(target)
+        self._target = printers.weakly(target)
+        self._write = inspect.unwrap(type(target).write)
+        self._read = inspect.unwrap(type(target).read)
 
     def write(self, data: bytes, timeout: float) -> None:
-        self._write(data)
+        self._write(self._held(), data)
 
     def read(self, timeout: float) -> bytes:
-        data: bytes = self._read(timeout)
+        data: bytes = self._read(self._held(), timeout)
         return data
+
+    def _held(self) -> Transport:
+        target = self._target()
+        if target is None:
+            raise OSError("nobody holds this printer's transport any more")
+        return target
 
     def unacknowledged(self) -> int:
         """Only its owner knows."""

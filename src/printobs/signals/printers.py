@@ -7,7 +7,7 @@ import os
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from printobs.core import conventions, telemetry
 from printobs.core.attributes import Bounded, clean
@@ -22,6 +22,8 @@ from printobs.signals.turn import Turn
 
 if TYPE_CHECKING:
     from printobs.signals.monitor import Monitor
+
+T = TypeVar("T")
 
 _names: Final = Bounded(PRINTER, 500)
 _branches: Final = Bounded(BRANCH, 500)
@@ -62,11 +64,7 @@ class Printer:
         self.silent = False  # jobs are not found in it by themselves
         self.opening = False
         self.turn = Turn()
-        self._target: Callable[[], object]
-        try:
-            self._target = weakref.ref(target, functools.partial(_forget, id(target)))
-        except TypeError:  # slots without __weakref__: it lives as long as it is registered
-            self._target = lambda: target
+        self._target = weakly(target, functools.partial(_forget, id(target)))
         self._device = device
         self._executor: ThreadPoolExecutor | None = None
         self._process = os.getpid()
@@ -107,7 +105,7 @@ class Printer:
             channel = self.reach(target)
         except Exception as error:
             raise Unreachable from error
-        device = self.device() or target
+        device = self.device()  # not the target in its place: nothing would ever let go of it
         if channel is None:
             return None
         if self._conversation is None or self._conversation[0] is not device:
@@ -123,7 +121,7 @@ class Printer:
     @property
     def conversation(self) -> Conversation | None:
         """The conversation on the connection that is open, if there is one already."""
-        if self._conversation is None or self._conversation[0] is not (self.device() or self._target()):
+        if self._conversation is None or self._conversation[0] is not self.device():
             return None
         return self._conversation[1]
 
@@ -174,6 +172,16 @@ class Printer:
 
 def _unlimited() -> None:
     """Nothing to undo."""
+
+
+def weakly(target: T, gone: Callable[[object], None] | None = None) -> Callable[[], T | None]:
+    """Gives ``target`` while somebody else holds it, and calls ``gone`` then; where its slots leave no place for such a
+    reference (``__weakref__``), it lives as long as this.
+    """
+    try:
+        return weakref.ref(target, gone)
+    except TypeError:
+        return lambda: target
 
 
 known: Final[dict[int, Printer]] = {}
