@@ -7,7 +7,7 @@ from typing import Final
 from benchmarks.rows import Candidate, Gate, Rows, beside
 from printobs.signals.escpos_replies import Replies
 
-SIZE: Final = 64 << 10  # bytes of a batch
+SIZE: Final = 16 << 10  # bytes of a batch
 PEER: Final = "a loop that only looks at each byte"
 CHUNK: Final = 16
 

@@ -283,6 +283,7 @@ def test_printers(rows: Rows, populations: Callable[[], Providers]) -> None:
         "registered printers",
         {number: candidate(number) for number in PRINTERS},
         "print job",
+        rounds=15,
     )
 
 

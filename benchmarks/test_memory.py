@@ -22,8 +22,8 @@ from printobs.integrations import websockets_endpoints as endpoints
 from printobs.integrations.asgi import TelemetryMiddleware
 from printobs.integrations.websockets_protocols import CountedServer
 
-CONNECTIONS: Final = 2_000
-ROUNDS: Final = 5
+CONNECTIONS: Final = 1_000
+ROUNDS: Final = 3
 BUDGET: Final = "memory of an idle connection: 1 KB"
 
 

@@ -31,7 +31,7 @@ WITHOUT = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:hypothes
 
 def run_tests(tree: Path, tests: list[str], *options: str, timeout: float = TIMEOUT) -> tuple[int, str]:
     """Pytest's exit code and output, with ``tree`` in place of the installed package."""
-    environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(tree / "src")}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", *WITHOUT, *options, *tests]
     done = subprocess.run(
         command, cwd=tree, env=environment, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
@@ -39,9 +39,8 @@ def run_tests(tree: Path, tests: list[str], *options: str, timeout: float = TIME
     return done.returncode, done.stdout + done.stderr
 
 
-def copy(name: str, base: Path) -> Path:
-    """A copy of what the tests need."""
-    tree = base / name
+def copy(tree: Path) -> Path:
+    """A copy of what the tests need, into ``tree``."""
     tree.mkdir()
     for part in ("src", "tests", "examples", "benchmarks"):
         shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
@@ -57,9 +56,13 @@ def tests_of(patch: Path) -> list[str]:
     return first.removeprefix("# tests: ").split()
 
 
-def judge(patch: Path, base: Path) -> str | None:
-    """Why ``patch`` is not a mutant that its tests catch; ``None`` if it is one."""
-    tree = copy(patch.stem, base)
+def judge(patch: Path, unchanged: Path) -> str | None:
+    """Why ``patch`` is not a mutant that its tests catch; ``None`` if it is one.
+
+    With the tree ``unchanged`` comes what it has compiled: of what the patch changes the time differs, and Python
+    compiles it anew.
+    """
+    tree = shutil.copytree(unchanged, unchanged.with_name(patch.stem))
     applied = subprocess.run(["git", "apply", "--recount", str(patch)], cwd=tree, capture_output=True, text=True)
     if applied.returncode:
         return f"does not apply: {applied.stderr.strip()}"
@@ -79,15 +82,15 @@ def main(names: list[str], slow: bool = False) -> int:
     if not patches:
         raise SystemExit("no such mutant")
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1 if slow else 3) as pool:
-        base = Path(folder)
         tests = sorted({test for patch in patches for test in tests_of(patch)})
         whole = [test for test in tests if test.partition("::")[0] not in tests or "::" not in test]
         side_by_side = () if slow else ("-n", "2", "--dist", "loadfile")
-        code, output = run_tests(copy("unchanged", base), whole, *side_by_side, timeout=3600)
+        unchanged = copy(Path(folder, "unchanged"))
+        code, output = run_tests(unchanged, whole, *side_by_side, timeout=3600)
         if code:
             print(f"the tests are not green without a mutant:\n{output[-4000:]}")
             return 1
-        verdicts = list(pool.map(lambda patch: judge(patch, base), patches))
+        verdicts = list(pool.map(lambda patch: judge(patch, unchanged), patches))
     for patch, verdict in zip(patches, verdicts, strict=True):
         print(f"{'caught' if verdict is None else 'NOT CAUGHT'}  {patch.stem}{f': {verdict}' if verdict else ''}")
     bad = sum(verdict is not None for verdict in verdicts)
