@@ -25,11 +25,11 @@ demo-up: $(VENV)/.run ## the same, left running, with URLs and a token
 	@$(BIN)/python -m examples.demo --stay
 
 test: $(VENV)/.dev ## all tests, on the built wheel
-	@$(BIN)/python -m pytest $(SPREAD) 5 $(ARGS)
+	@$(BIN)/python -m pytest $(SPREAD) 4 $(ARGS)
 
 coverage: $(VENV)/.dev ## the same, and the branches of the library that they do not reach
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(SPREAD) 5 $(ARGS)
+	@$(BIN)/coverage run -m pytest $(SPREAD) 4 $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
