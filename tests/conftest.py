@@ -27,7 +27,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A worker has a file to itself: one of these, begun last, would be waited for by all the others.
 _LONGEST: Final = (
-    "test_game_day.py", "test_outages.py",
+    "test_outages.py",
     "test_agent.py", "test_escpos_parity.py", "test_proof.py", "test_bad_collector.py", "test_hostile.py",
     "test_ledger.py", "test_faults.py", "test_bad_input.py", "test_monitor.py", "test_configure.py",
     "test_job_model.py", "test_asgi_parity.py", "test_doctor.py", "test_service.py", "test_zero_code.py",
