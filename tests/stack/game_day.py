@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,9 +262,11 @@ def _kill(*branches: str) -> Callable[[Field], None]:
 
 
 def _start(*branches: str) -> Callable[[Field], None]:
+    """All at once: of a branch that is back later than the others one is rightly told."""
+
     def mends(on: Field) -> None:
-        for branch in branches:
-            on.stage.start_agent(branch)
+        with ThreadPoolExecutor(len(branches)) as starting:
+            list(starting.map(on.stage.start_agent, branches))
 
     return mends
 
