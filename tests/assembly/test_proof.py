@@ -302,29 +302,10 @@ def test_any_transport_can_prove(sdk: Sdk, virtual_printers: Printers) -> None:
     wire.socket.close()
 
 
-def test_so_can_one_that_nobody_can_refer_to_weakly(sdk: Sdk, virtual_printers: Printers) -> None:
-    class Slim:
-        __slots__ = ("wire",)
+class Slim:
+    """A transport that nobody can refer to weakly, and whose socket is its own matter."""
 
-        def __init__(self, port: int) -> None:
-            self.wire = Wire(port)
-
-        def write(self, data: bytes) -> None:
-            self.wire.write(data)
-
-        def read(self, timeout: float) -> bytes:
-            return self.wire.read(timeout)
-
-    slim = register(Slim(virtual_printers().port), name="bar", proof="process_id")
-    for _ in range(2):
-        with print_job(slim, timeout=5) as job:
-            slim.write(b"2 x Ramen\n\x1dV\x00")
-        assert job.outcome is Outcome.CONFIRMED
-    slim.wire.socket.close()
-
-
-class Wrapped:
-    """A transport whose socket is its own matter."""
+    __slots__ = ("wire",)
 
     def __init__(self, port: int) -> None:
         self.wire = Wire(port)
@@ -334,6 +315,19 @@ class Wrapped:
 
     def read(self, timeout: float) -> bytes:
         return self.wire.read(timeout)
+
+
+def test_so_can_one_that_nobody_can_refer_to_weakly(sdk: Sdk, virtual_printers: Printers) -> None:
+    slim = register(Slim(virtual_printers().port), name="bar", proof="process_id")
+    for _ in range(2):
+        with print_job(slim, timeout=5) as job:
+            slim.write(b"2 x Ramen\n\x1dV\x00")
+        assert job.outcome is Outcome.CONFIRMED
+    slim.wire.socket.close()
+
+
+class Wrapped(Slim):
+    """As that, but without slots of its own it can be referred to weakly."""
 
 
 @pytest.mark.parametrize("kind", [Wire, Wrapped])
