@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -23,21 +23,6 @@ os.environ["PRINTOBS_PRINTERS"] = str(Path(tempfile.gettempdir(), "no-such-print
 
 # A shell that runs this in the background has its processes ignore Ctrl-C, and theirs; the tests send it to some.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-# A worker has a file to itself: one of these, begun last, would be waited for by all the others.
-_LONGEST: Final = (
-    "test_outages.py",
-    "test_agent.py", "test_escpos_parity.py", "test_proof.py", "test_bad_collector.py", "test_hostile.py",
-    "test_ledger.py", "test_faults.py", "test_bad_input.py", "test_monitor.py", "test_configure.py",
-    "test_job_model.py", "test_asgi_parity.py", "test_doctor.py", "test_service.py", "test_zero_code.py",
-)  # fmt: skip
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the files that take longest begin first; `make test` keeps this order."""
-    turns = {name: turn for turn, name in enumerate(_LONGEST)}
-    items.sort(key=lambda item: turns.get(item.path.name, len(turns)))
 
 
 @dataclass
