@@ -155,7 +155,8 @@ def test_a_driver_prints_the_same_bytes_and_reports_its_jobs(
         ticket(found)
         found.close()
         assert taken() == expected
-        printer = register(make(), name="kitchen", proof="sent")
+        # Its own name: how well a kitchen of another test prints would be told here, while that one's driver lives.
+        printer = register(make(), name=f"kitchen on {kind}", proof="sent")
         with print_job(printer, timeout=5) as job:
             ticket(printer)
         printer.close()
