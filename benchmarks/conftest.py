@@ -12,9 +12,13 @@ from benchmarks.rows import Rows
 from printobs.core import telemetry
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pause", type=float, default=10.0, help="seconds before another look at a row over its limit")
+
+
 @pytest.fixture
-def rows(benchmark: BenchmarkFixture) -> Rows:
-    return Rows(benchmark)
+def rows(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Rows:
+    return Rows(benchmark, request.config.getoption("--pause"))
 
 
 @pytest.fixture

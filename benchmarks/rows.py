@@ -20,7 +20,6 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 ROUNDS: Final = 31
 LOOKS: Final = 4
-PAUSE: Final = 10.0  # seconds before another look
 
 Round = Mapping[str, float]  # microseconds for an operation, by candidate
 
@@ -63,10 +62,14 @@ def both_over_bare(ours: str, bare: str, peer: str) -> Callable[[Round], float]:
 
 
 class Rows:
-    """Measures a row with pytest-benchmark, whose JSON then has its figures, ratios and what was emitted."""
+    """Measures a row with pytest-benchmark, whose JSON then has its figures, ratios and what was emitted.
 
-    def __init__(self, benchmark: BenchmarkFixture) -> None:
+    ``pause``: seconds before another look.
+    """
+
+    def __init__(self, benchmark: BenchmarkFixture, pause: float) -> None:
         self._benchmark = benchmark
+        self._pause = pause
 
     def compare(
         self,
@@ -83,20 +86,25 @@ class Rows:
         info = self._benchmark.extra_info
         info.update(title=title, unit="µs", emitted={name: _emitted(each) for name, each in candidates.items()})
         taken: list[Round] = []
-        self._benchmark.pedantic(
-            lambda: taken.append(_round(candidates, settle)),
-            rounds=rounds,
-            iterations=1,
-            warmup_rounds=1,
-            setup=_collect,
-        )
-        looks = [taken[1:]]  # the first is the warm-up
-        while len(looks) < LOOKS and _broken(gates, looks[-1]):
-            time.sleep(PAUSE)
-            looks.append([])
-            for _ in range(rounds):
-                _collect()
-                looks[-1].append(_round(candidates, settle))
+        _collect()
+        gc.freeze()  # what is there already needs no look in each round
+        try:
+            self._benchmark.pedantic(
+                lambda: taken.append(_round(candidates, settle)),
+                rounds=rounds,
+                iterations=1,
+                warmup_rounds=1,
+                setup=_collect,
+            )
+            looks = [taken[1:]]  # the first is the warm-up
+            while len(looks) < LOOKS and _broken(gates, looks[-1]):
+                time.sleep(self._pause)
+                looks.append([])
+                for _ in range(rounds):
+                    _collect()
+                    looks[-1].append(_round(candidates, settle))
+        finally:
+            gc.unfreeze()
         info["looks"] = len(looks)
         self.figures({name: [took[name] for took in looks[-1]] for name in candidates})
         self.ratios(gates, looks[-1])

@@ -63,10 +63,11 @@ if len(sys.argv) > 4:
 """
 ROUNDS, FILLERS = 30, 150
 # Queues that a slow collector fills on the slowest machine too.
+BATCH = 128
 SMALL = {
     f"OTEL_{each}_{name}": number
     for each in ("BSP", "BLRP")
-    for name, number in (("MAX_QUEUE_SIZE", "256"), ("MAX_EXPORT_BATCH_SIZE", "128"))
+    for name, number in (("MAX_QUEUE_SIZE", "256"), ("MAX_EXPORT_BATCH_SIZE", str(BATCH)))
 }
 AT_EXIT = 10.0  # what configure() takes at the end of a process that has not called shutdown()
 
@@ -129,7 +130,10 @@ def test_a_slow_collector_gets_what_the_queue_holds_and_the_rest_is_counted(
     # Of each attribute set, the newest.
     dropped = {p.name: int(p.value or 0) for p in sink.metrics if p.attributes.get("error.type") == "queue_full"}
     assert dropped["otel.sdk.processor.log.processed"] > 0
-    # On a busy machine printobs may have to tell that the printer's quality has changed.
-    assert 0 <= len(sink.logs) + dropped["otel.sdk.processor.log.processed"] - ROUNDS * FILLERS <= 3
+    # The SDK counts one dropped, too, that found the queue full and was taken once the exporter had a batch out of it.
+    twice = len(sink.spans) // BATCH
     # A job has three spans; the connection has one to the printer, and one at each end.
-    assert len(sink.spans) + dropped["otel.sdk.processor.span.processed"] == ROUNDS * (FILLERS + 3) + 3
+    assert 0 <= len(sink.spans) + dropped["otel.sdk.processor.span.processed"] - ROUNDS * (FILLERS + 3) - 3 <= twice
+    # On a busy machine printobs may have to tell that the printer's quality has changed.
+    twice = len(sink.logs) // BATCH
+    assert 0 <= len(sink.logs) + dropped["otel.sdk.processor.log.processed"] - ROUNDS * FILLERS <= 3 + twice

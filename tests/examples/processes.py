@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import shutil
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -17,11 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from examples.demo.processes import inherited
 from examples.service import tokens
 from printobs.testing import OtlpSink
+from tests.nursery import nursery
 
-ROOT = Path(__file__).parents[2]
 SECRET = "not a secret, but long enough for HS256"
 AUDIENCE = "printobs-service"
 
@@ -54,28 +52,24 @@ class Process:
     """A process that says on standard output when it is ready."""
 
     def __init__(self, module: str, environment: Mapping[str, str]) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            cwd=ROOT,
-            env={**inherited(), **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        (out, says), (errors, complains) = os.pipe(), os.pipe()
+        self._out, self._err = os.fdopen(out, encoding="utf-8"), os.fdopen(errors, encoding="utf-8")
+        try:
+            self.process = nursery().start(module, environment, says, complains)
+        finally:
+            os.close(says)
+            os.close(complains)
         self.errors: list[str] = []
         self._left: list[Path] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
-        assert self.process.stderr is not None
-        self.errors.extend(self.process.stderr)
+        self.errors.extend(self._err)
 
     def ready(self) -> dict[str, Any]:
         """The next line that it says."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
+        line = self._out.readline()
         if not line:
             self.process.wait(10)
             self._reader.join(5)
@@ -99,10 +93,8 @@ class Process:
             self.process.terminate()
         code = self.process.wait(15)
         self._reader.join(5)
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
-        self.process.stdout.close()
-        self.process.stderr.close()
+        self._out.close()
+        self._err.close()
         for folder in self._left:
             shutil.rmtree(folder)
         return code

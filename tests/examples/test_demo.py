@@ -11,7 +11,7 @@ import pytest
 
 from examples.demo.telemetry import quantile
 from examples.demo.verdict import Told, judge
-from tests.examples.processes import ROOT
+from tests.nursery import ROOT, unmeasured
 
 
 def told(**outcomes: str) -> dict[int, Told]:
@@ -57,6 +57,7 @@ def test_ctrl_c_ends_every_process() -> None:
     demo = subprocess.Popen(
         [sys.executable, "-u", "-m", "examples.demo"],
         cwd=ROOT,
+        env=unmeasured(),
         stdout=subprocess.PIPE,
         text=True,
         stdin=subprocess.DEVNULL,

@@ -17,9 +17,10 @@ from websockets.sync.client import connect
 from examples.jobs import wire
 from printobs.core import conventions
 from printobs.testing import OtlpSink, VirtualPrinter
-from tests.examples.processes import ROOT, Process, Service, configure, exporting, free_port, service, token
+from tests.examples.processes import Process, Service, configure, exporting, free_port, service, token
 from tests.examples.scripted import Scripted
 from tests.examples.scripted_service import ScriptedService
+from tests.nursery import ROOT
 
 REFERENCE = runpy.run_path(str(ROOT / "docs" / "reference.py"))
 LISTED = {instrument.name: instrument for instrument in (*conventions.INSTRUMENTS, *REFERENCE["OTHERS"])}

@@ -7,9 +7,10 @@ from typing import Any
 
 from printobs.testing import OtlpSink, VirtualPrinter
 from printobs.testing.otlp_decode import LogRecord
-from tests.examples.processes import ROOT, agent, exporting, service
+from tests.examples.processes import agent, exporting, service
 from tests.examples.scripted import Scripted
 from tests.examples.test_one_trace import CALLER, TRACE
+from tests.nursery import ROOT
 
 JOBS = "/api/v1/printing/jobs"
 SECRET_TEXT = "Ramen for Table Nine"

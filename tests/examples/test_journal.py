@@ -15,7 +15,7 @@ from examples.agent import journal as module
 from examples.agent.journal import Journal, Unusable, Unwritable
 from examples.jobs import wire
 from examples.jobs.states import IllegalTransition, JournalState
-from tests.examples.processes import ROOT
+from tests.nursery import ROOT
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
 

@@ -30,8 +30,9 @@ from examples.service.schema import MIGRATIONS, Unusable, open_database
 from examples.service.settings import Settings
 from examples.service.views import CAUGHT_UP, Views
 from examples.service.writer import Unavailable
-from tests.examples.processes import ROOT, SECRET, Process, service, token
+from tests.examples.processes import SECRET, Process, service, token
 from tests.examples.scripted import JOURNAL, Scripted
+from tests.nursery import ROOT
 
 JOBS = "/api/v1/printing/jobs"
 RECEIPT = {"elements": [{"type": "text", "text": "2 x Ramen\n"}, {"type": "cut"}]}

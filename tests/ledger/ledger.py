@@ -15,9 +15,9 @@ from typing import Final
 
 from tests.ledger.acts import Act
 from tests.ledger.faults import FAULTS
-from tests.ledger.nursery import Nursery
 from tests.ledger.run import ROWS, Run, Violation
 from tests.ledger.stage import Lane
+from tests.nursery import Nursery
 
 ACTS: Final = 3  # a run
 _CELLS: Final = [(row, fault) for fault in FAULTS for row in ROWS]

@@ -20,8 +20,9 @@ from websockets.sync.client import connect
 
 from examples.service import tokens
 from printobs.testing import VirtualPrinter
-from tests.ledger.nursery import Child, Nursery
+from tests.ledger.children import Child
 from tests.ledger.proxy import Proxy
+from tests.nursery import Nursery
 
 SECRET: Final = "not a secret, but long enough for HS256"
 JOBS: Final = "/api/v1/printing/jobs"
@@ -55,7 +56,8 @@ class Lane:
         with self._lock:
             self._wanted = True
             while self._child is None or self._child.dead.is_set():
-                child = self.nursery.start(
+                child = Child(
+                    self.nursery,
                     "examples.service",
                     self.folder / "service.log",
                     {
@@ -142,9 +144,8 @@ class Desktop:
                     file.unlink()
                 for file in self._home.glob("backup.*"):  # an older one, put back
                     file.rename(file.with_name(file.name.replace("backup.", "journal.db")))
-            self.child = self._lane.nursery.start(
-                "examples.agent", self._home / "agent.log", {"AGENT_CONFIG": str(self._home / "agent.toml")}
-            )
+            settings = {"AGENT_CONFIG": str(self._home / "agent.toml")}
+            self.child = Child(self._lane.nursery, "examples.agent", self._home / "agent.log", settings)
 
     def kill(self) -> None:
         """Kill it, if it runs."""

@@ -5,7 +5,7 @@ A mutant is a patch in this folder. Its first line names the tests that must cat
 a mutant that no longer applies, whose tests are not green without it, or that they let live, is an error.
 
 ``--slow``: those in ``benchmarks/slow`` instead, which break nothing but make a hot path slower; one at a time, since
-rows of the benchmark must catch them.
+rows of the benchmark must catch them. Red is what is expected of a row then: it does not wait before it looks again.
 
 Use: ``python -m tests.mutants [--slow] [NAME …]``
 """
@@ -56,8 +56,8 @@ def tests_of(patch: Path) -> list[str]:
     return first.removeprefix("# tests: ").split()
 
 
-def judge(patch: Path, unchanged: Path) -> str | None:
-    """Why ``patch`` is not a mutant that its tests catch; ``None`` if it is one.
+def judge(patch: Path, unchanged: Path, *options: str) -> str | None:
+    """Why ``patch`` is not a mutant that its tests catch, run with ``options``; ``None`` if it is one.
 
     With the tree ``unchanged`` comes what it has compiled: of what the patch changes the time differs, and Python
     compiles it anew.
@@ -67,7 +67,7 @@ def judge(patch: Path, unchanged: Path) -> str | None:
     if applied.returncode:
         return f"does not apply: {applied.stderr.strip()}"
     try:
-        code, output = run_tests(tree, tests_of(patch))
+        code, output = run_tests(tree, tests_of(patch), *options)
     except subprocess.TimeoutExpired:
         return "its tests hang: they must fail by themselves"
     shutil.rmtree(tree)
@@ -81,16 +81,18 @@ def main(names: list[str], slow: bool = False) -> int:
     patches = [patch for patch in sorted((SLOW if slow else HERE).glob("*.patch")) if not names or patch.stem in names]
     if not patches:
         raise SystemExit("no such mutant")
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1 if slow else 3) as pool:
+    options = ("--pause", "0") if slow else ()
+    # Most of them wait, for a printer or for a process to end.
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1 if slow else 5) as pool:
         tests = sorted({test for patch in patches for test in tests_of(patch)})
         whole = [test for test in tests if test.partition("::")[0] not in tests or "::" not in test]
-        side_by_side = () if slow else ("-n", "2", "--dist", "loadfile")
+        side_by_side = () if slow else ("-n", "4", "--dist", "loadfile")
         unchanged = copy(Path(folder, "unchanged"))
         code, output = run_tests(unchanged, whole, *side_by_side, timeout=3600)
         if code:
             print(f"the tests are not green without a mutant:\n{output[-4000:]}")
             return 1
-        verdicts = list(pool.map(lambda patch: judge(patch, unchanged), patches))
+        verdicts = list(pool.map(lambda patch: judge(patch, unchanged, *options), patches))
     for patch, verdict in zip(patches, verdicts, strict=True):
         print(f"{'caught' if verdict is None else 'NOT CAUGHT'}  {patch.stem}{f': {verdict}' if verdict else ''}")
     bad = sum(verdict is not None for verdict in verdicts)

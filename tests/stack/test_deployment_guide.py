@@ -20,7 +20,7 @@ from typing import IO, Any
 import pytest
 
 from collector.stack import binaries
-from tests.examples.processes import ROOT
+from tests.nursery import ROOT
 
 pytestmark = pytest.mark.timeout(420)
 
