@@ -4,6 +4,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,8 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def sdk() -> Iterator[Sdk]:
+@contextmanager
+def in_memory() -> Iterator[Sdk]:
     """Telemetry bound to providers in memory."""
     exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
     tracer_provider = TracerProvider()
@@ -97,6 +98,13 @@ def sdk() -> Iterator[Sdk]:
     telemetry.bind(None)
     tracer_provider.shutdown()
     meter_provider.shutdown()
+
+
+@pytest.fixture
+def sdk() -> Iterator[Sdk]:
+    """`in_memory`, for one test."""
+    with in_memory() as made:
+        yield made
 
 
 @pytest.fixture

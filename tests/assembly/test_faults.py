@@ -2,17 +2,19 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from escpos.printer import Network
 from opentelemetry.trace import StatusCode
 
-from printobs.assembly.printing import print_job, register
+from printobs.assembly.printing import PrintJob, print_job, register
 from printobs.core.conventions import Outcome
 from printobs.integrations import escpos
 from printobs.testing.virtual_printer import VirtualPrinter
-from tests.conftest import Sdk
+from tests.conftest import Sdk, in_memory
 
 # python-escpos leaves the socket of a failed attempt to the garbage collector.
 pytestmark = [
@@ -24,12 +26,6 @@ LINES = 20
 CONFIRMED, UNKNOWN, FAILED = Outcome.CONFIRMED, Outcome.UNKNOWN, Outcome.FAILED
 
 
-@pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
-    yield
-    escpos.uninstrument()
-
-
 class Printer(VirtualPrinter):
     def slowly(self) -> None:
         self.slow(3000.0)
@@ -39,17 +35,6 @@ def ticket(printer: Any) -> None:
     for number in range(LINES):
         printer.text(f"line {number}\n")
     printer.cut()
-
-
-@pytest.fixture(scope="module")
-def size() -> int:
-    """Bytes of the ticket."""
-    with VirtualPrinter() as paper:
-        printer = Network("127.0.0.1", paper.port)
-        ticket(printer)
-        printer.close()
-        paper.wait_for_receipts(1)
-        return paper.received_count
 
 
 def at(place: str, size: int) -> int:
@@ -118,26 +103,23 @@ def test_every_fault_that_a_printer_may_have_is_in_the_table() -> None:
     assert methods - mended - told - laid - {"slow"} == set(TABLE) - {"slowly", "cutter_at_cut"}
 
 
-@pytest.mark.parametrize(
-    ("arrange", "place", "outcomes", "errors"),
-    [
-        pytest.param(arrange, place, *expected, id=f"{fault}-{place}")
-        for fault, (arrange, places) in TABLE.items()
-        for place, expected in places.items()
-    ],
-)
-def test_a_fault(
-    sdk: Sdk,
-    size: int,
-    arrange: Callable[[VirtualPrinter, int], None],
-    place: str,
-    outcomes: set[Outcome],
-    errors: set[str | None],
-) -> None:
+@dataclass(frozen=True)
+class Day:
+    """What one job has shown. The driver is kept: what is told of a printer ends with it."""
+
+    job: PrintJob
+    raised: Exception | None
+    whole: int
+    driver: Network
+
+
+def play(fault: str, place: str, size: int) -> Day:
     with Printer() as paper:
-        printer = register(Network("127.0.0.1", paper.port, timeout=5), name="kitchen", proof="process_id")
-        arrange(paper, at(place, size))
-        job = print_job(printer, timeout=1.5)
+        driver = Network("127.0.0.1", paper.port, timeout=5)
+        printer = register(driver, name=f"{fault}-{place}", proof="process_id")
+        TABLE[fault][0](paper, at(place, size))
+        # Most of them take all of it, whatever else the machine does meanwhile.
+        job = print_job(printer, timeout=3)
         raised: Exception | None = None
         try:
             with job:
@@ -147,19 +129,48 @@ def test_a_fault(
         whole = sum(receipt.cut for receipt in paper.receipts)
         with contextlib.suppress(Exception):
             printer.close()
+    return Day(job, raised, whole, driver)
+
+
+CASES = [(fault, place) for fault, (_, places) in TABLE.items() for place in places]
+Played = tuple[Sdk, dict[tuple[str, str], Day]]
+
+
+@pytest.fixture(scope="module")
+def played() -> Iterator[Played]:
+    """All of them, side by side: they do little but wait."""
+    with VirtualPrinter() as paper:
+        printer = Network("127.0.0.1", paper.port)
+        ticket(printer)
+        printer.close()
+        paper.wait_for_receipts(1)
+        size = paper.received_count
+    with in_memory() as sdk, ThreadPoolExecutor(11) as pool:
+        days = pool.map(lambda case: play(*case, size), CASES)
+        yield sdk, dict(zip(CASES, days, strict=True))
+    escpos.uninstrument()
+
+
+@pytest.mark.parametrize(("fault", "place"), CASES)
+def test_a_fault(played: Played, fault: str, place: str) -> None:
+    sdk, days = played
+    day, (outcomes, errors) = days[fault, place], TABLE[fault][1][place]
+    job = day.job
     assert job.outcome in outcomes
     assert job.error_type in errors
-    assert whole == 1 or job.outcome is not CONFIRMED
-    assert whole == 0 or job.outcome is not FAILED
+    assert day.whole == 1 or job.outcome is not CONFIRMED
+    assert day.whole == 0 or job.outcome is not FAILED
     # The caller sees what the driver raises, and nothing of ours; without that, only the outcome.
-    assert raised is None or isinstance(raised, OSError)
-    assert raised is None or job.outcome is not CONFIRMED
-    span = sdk.span("print job")
+    assert day.raised is None or isinstance(day.raised, OSError)
+    assert day.raised is None or job.outcome is not CONFIRMED
+    name = f"{fault}-{place}"
+    [span] = [span for span in sdk.spans("print job") if (span.attributes or {})["printer.name"] == name]
     attributes = span.attributes or {}
     assert (span.status.status_code is StatusCode.ERROR) == (job.outcome is not CONFIRMED)
     assert attributes.get("error.type") == job.error_type
     assert ("printer.job.window" in attributes) == (job.outcome is UNKNOWN)
-    assert sdk.value("printer.jobs", printer__job__outcome=job.outcome.value) == 1
+    assert sdk.value("printer.jobs", printer__name=name) == 1
+    assert sdk.value("printer.jobs", printer__name=name, printer__job__outcome=job.outcome.value) == 1
     state = STATES.get(job.error_type, job.error_type)
-    assert sdk.value("printer.status", printer__name="kitchen", printer__state=state) == 1
-    assert sdk.value("printer.status", printer__name="kitchen") == 1
+    assert sdk.value("printer.status", printer__name=name, printer__state=state) == 1
+    assert sdk.value("printer.status", printer__name=name) == 1

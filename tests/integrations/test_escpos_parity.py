@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal
 
 import pytest
@@ -19,7 +19,7 @@ from escpos.printer import Network
 from printobs.assembly.printing import PrintJobFailed, print_job, register
 from printobs.integrations import escpos
 from printobs.testing.virtual_printer import VirtualPrinter
-from tests.conftest import Sdk
+from tests.conftest import Sdk, in_memory
 
 # python-escpos leaves the socket of a failed attempt to the garbage collector.
 pytestmark = [
@@ -132,9 +132,7 @@ def both(day: Callable[[Run], None], proof: Proof) -> tuple[Said, Said]:
     return bare, ours
 
 
-@pytest.mark.parametrize("proof", [None, "process_id"])
-@pytest.mark.parametrize("fault", FAULTS)
-def test_before_during_and_after_a_job(fault: str, proof: Proof) -> None:
+def before_during_and_after_a_job(fault: str, proof: Proof) -> tuple[Said, Said]:
     def day(run: Run) -> None:
         everything = fault not in (*STOPPED, "mute")
         if fault != "mute":
@@ -147,14 +145,10 @@ def test_before_during_and_after_a_job(fault: str, proof: Proof) -> None:
             run.job(lambda: None if fault in STOPPED else run.ask(everything=everything), ENOUGH[fault])
         run.ask(everything=everything)
 
-    bare, ours = both(day, proof)
-    assert len(bare) >= 12
-    assert ours == bare
+    return both(day, proof)
 
 
-@pytest.mark.parametrize("proof", [None, "process_id"])
-@pytest.mark.parametrize("fault", sorted(STOPPED | {"near end", "garbage", "mute"}))
-def test_a_fault_in_the_middle_of_a_job(fault: str, proof: Proof) -> None:
+def in_the_middle_of_a_job(fault: str, proof: Proof) -> tuple[Said, Said]:
     def day(run: Run) -> None:
         def inside() -> None:
             run.ask(everything=True)
@@ -164,7 +158,37 @@ def test_a_fault_in_the_middle_of_a_job(fault: str, proof: Proof) -> None:
         run.job(inside)
         run.ask(everything=False)
 
-    bare, ours = both(day, proof)
+    return both(day, proof)
+
+
+PROOFS: tuple[Proof, ...] = (None, "process_id")
+IN_THE_MIDDLE = sorted(STOPPED | {"near end", "garbage", "mute"})
+Days = dict[tuple[Callable[..., tuple[Said, Said]], str, Proof], Future[tuple[Said, Said]]]
+
+
+@pytest.fixture(scope="module")
+def days() -> Days:
+    """Of each fault; side by side, since they do little but wait."""
+    asked = [(before_during_and_after_a_job, fault) for fault in FAULTS]
+    asked += [(in_the_middle_of_a_job, fault) for fault in IN_THE_MIDDLE]
+    with in_memory(), ThreadPoolExecutor(6) as pool:
+        said = {(day, fault, proof): pool.submit(day, fault, proof) for day, fault in asked for proof in PROOFS}
+    escpos.uninstrument()
+    return said
+
+
+@pytest.mark.parametrize("proof", PROOFS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_before_during_and_after_a_job(days: Days, fault: str, proof: Proof) -> None:
+    bare, ours = days[before_during_and_after_a_job, fault, proof].result()
+    assert len(bare) >= 12
+    assert ours == bare
+
+
+@pytest.mark.parametrize("proof", PROOFS)
+@pytest.mark.parametrize("fault", IN_THE_MIDDLE)
+def test_a_fault_in_the_middle_of_a_job(days: Days, fault: str, proof: Proof) -> None:
+    bare, ours = days[in_the_middle_of_a_job, fault, proof].result()
     assert ours == bare
 
 
