@@ -107,9 +107,16 @@ class Nursery:
             )
         self._lock = threading.Lock()
 
-    def start(self, module: str, environment: Mapping[str, str], out: int, errors: int) -> Forked:
+    def start(
+        self, module: str, environment: Mapping[str, str], out: int, errors: int
+    ) -> Forked | subprocess.Popen[bytes]:
         """A new process of ``python -m module``; it has ``environment`` besides, and writes to these two files."""
-        request = json.dumps({"module": module, "environment": dict(environment)}).encode()
+        whole = {**unmeasured(), **environment}
+        if any(name.startswith("PYTHON") for name in environment):
+            # Read by the interpreter when it starts, and this one has.
+            command = [sys.executable, "-m", module]
+            return subprocess.Popen(command, cwd=ROOT, env=whole, stdin=subprocess.DEVNULL, stdout=out, stderr=errors)
+        request = json.dumps({"module": module, "environment": whole}).encode()
         status, writing = os.pipe()
         try:
             with self._lock:
@@ -170,6 +177,7 @@ def _born(connection: socket.socket, asked: dict[str, Any], out: int, errors: in
     for source, target in ((nothing, 0), (out, 1), (errors, 2)):
         os.dup2(source, target)
         os.close(source)
+    os.environ.clear()
     os.environ.update(asked["environment"])
     return str(asked["module"])
 
