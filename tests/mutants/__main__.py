@@ -31,7 +31,8 @@ WITHOUT = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:hypothes
 
 def run_tests(tree: Path, tests: list[str], *options: str, timeout: float = TIMEOUT) -> tuple[int, str]:
     """Pytest's exit code and output, with ``tree`` in place of the installed package."""
-    environment = {**os.environ, "PYTHONPATH": str(tree / "src")}
+    # CI: Hypothesis takes no busy machine for a fault then.
+    environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "CI": "true"}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", *WITHOUT, *options, *tests]
     done = subprocess.run(
         command, cwd=tree, env=environment, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
@@ -59,10 +60,10 @@ def tests_of(patch: Path) -> list[str]:
 def judge(patch: Path, unchanged: Path, *options: str) -> str | None:
     """Why ``patch`` is not a mutant that its tests catch, run with ``options``; ``None`` if it is one.
 
-    With the tree ``unchanged`` comes what it has compiled: of what the patch changes the time differs, and Python
-    compiles it anew.
+    It shares the files of the tree ``unchanged``, and what that has compiled: what the patch changes is written as
+    another file, of another time, and Python compiles it anew.
     """
-    tree = shutil.copytree(unchanged, unchanged.with_name(patch.stem))
+    tree = shutil.copytree(unchanged, unchanged.with_name(patch.stem), copy_function=os.link)
     applied = subprocess.run(["git", "apply", "--recount", str(patch)], cwd=tree, capture_output=True, text=True)
     if applied.returncode:
         return f"does not apply: {applied.stderr.strip()}"
