@@ -145,8 +145,9 @@ def played() -> Iterator[Played]:
         printer.close()
         paper.wait_for_receipts(1)
         size = paper.received_count
-    with in_memory() as sdk, ThreadPoolExecutor(11) as pool:
-        days = pool.map(lambda case: play(*case, size), CASES)
+    with in_memory() as sdk:
+        with ThreadPoolExecutor(11) as pool:
+            days = pool.map(lambda case: play(*case, size), CASES)
         yield sdk, dict(zip(CASES, days, strict=True))
     escpos.uninstrument()
 
