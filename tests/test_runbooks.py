@@ -192,6 +192,7 @@ def told(name: str) -> tuple[str, str]:
     return severities, said(wait) if wait else "at once"
 
 
+@functools.cache
 def silenced() -> set[tuple[str, str]]:
     """Which alert silences which, by the inhibit rules."""
     found = set()

@@ -2,12 +2,13 @@
 
 A mutant is a patch in this folder. Its first line names the tests that must catch it, as in
 ``# tests: tests/core/test_cells.py``. It is applied to a copy of the sources, which goes before the installed package;
-a mutant that no longer applies, whose tests are not green without it, or that they let live, is an error.
+a mutant that no longer applies, whose tests are not green without it, or that they let live, is an error. ``--green``:
+they have just been without any, and are not run so again.
 
 ``--slow``: those in ``benchmarks/slow`` instead, which break nothing but make a hot path slower; one at a time, since
 rows of the benchmark must catch them. Red is what is expected of a row then: it does not wait before it looks again.
 
-Use: ``python -m tests.mutants [--slow] [NAME …]``
+Use: ``python -m tests.mutants [--slow] [--green] [NAME …]``
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 SLOW = ROOT / "benchmarks" / "slow"
 TIMEOUT = 300
-# Two of these import Hypothesis and more, which takes longer than most mutants' tests do.
-WITHOUT = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:hypothesispytest")
+# To import what no test of a mutant needs takes longer than many of them do.
+WITHOUT = [f"-pno:{plugin}" for plugin in ("cacheprovider", "hypothesispytest", "rerunfailures")]
+ALONE = [f"-pno:{plugin}" for plugin in ("benchmark", "xdist", "xdist.looponfail")]
 
 
 def run_tests(tree: Path, tests: list[str], *options: str, timeout: float = TIMEOUT) -> tuple[int, str]:
@@ -44,7 +46,7 @@ def copy(tree: Path) -> Path:
     """A copy of what the tests need, into ``tree``."""
     tree.mkdir()
     for part in ("src", "tests", "examples", "benchmarks"):
-        shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / part, tree / part)
     shutil.copy(ROOT / "pyproject.toml", tree)
     return tree
 
@@ -77,19 +79,19 @@ def judge(patch: Path, unchanged: Path, *options: str) -> str | None:
     return "survived" if code == 0 else f"its tests did not run (exit {code}): {output[-2000:]}"
 
 
-def main(names: list[str], slow: bool = False) -> int:
+def main(names: list[str], slow: bool = False, green: bool = False) -> int:
     """Judge every mutant, or the ones named; 0 when all are caught."""
     patches = [patch for patch in sorted((SLOW if slow else HERE).glob("*.patch")) if not names or patch.stem in names]
     if not patches:
         raise SystemExit("no such mutant")
-    options = ("--pause", "0") if slow else ()
+    options = ["--pause", "0"] if slow else ALONE
     # Most of them wait, for a printer or for a process to end.
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1 if slow else 5) as pool:
         tests = sorted({test for patch in patches for test in tests_of(patch)})
         whole = [test for test in tests if test.partition("::")[0] not in tests or "::" not in test]
         side_by_side = () if slow else ("-n", "4", "--dist", "loadfile")
         unchanged = copy(Path(folder, "unchanged"))
-        code, output = run_tests(unchanged, whole, *side_by_side, timeout=3600)
+        code, output = (0, "") if green else run_tests(unchanged, whole, *side_by_side, timeout=3600)
         if code:
             print(f"the tests are not green without a mutant:\n{output[-4000:]}")
             return 1
@@ -104,6 +106,7 @@ def main(names: list[str], slow: bool = False) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser("python -m tests.mutants")
     parser.add_argument("--slow", action="store_true")
+    parser.add_argument("--green", action="store_true")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
-    sys.exit(main(options.names, options.slow))
+    sys.exit(main(options.names, options.slow, options.green))

@@ -53,6 +53,7 @@ class Recorded:
     interval: str = "15s"
 
 
+@cache
 def rules() -> list[Rule]:
     """All of them, in order."""
     return [
