@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+import pytest
+
 from benchmarks.deployment import receipts
 from benchmarks.rows import Gate, Round, Rows, beside
+
+pytestmark = pytest.mark.end_to_end
 
 PRINTERS: Final = 10
 ROUNDS: Final = 4

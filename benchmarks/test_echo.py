@@ -18,7 +18,7 @@ from benchmarks.echo_round import Played, Setup, play
 from benchmarks.echo_server import KINDS
 from benchmarks.rows import Gate, Round, Rows, beside
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
 
 ROUNDS: Final = int(os.environ.get("ECHO_ROUNDS", "3"))
 MANY: Final = 5_000

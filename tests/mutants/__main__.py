@@ -2,50 +2,102 @@
 
 A mutant is a patch in this folder. Its first line names the tests that must catch it, as in
 ``# tests: tests/core/test_cells.py``. It is applied to a copy of the sources, which goes before the installed package;
-a mutant that no longer applies, whose tests are not green without it, or that they let live, is an error. ``--green``:
-they have just been without any, and are not run so again.
+a mutant that no longer applies, whose tests are not green without it, or that they let live, is an error.
 
-``--slow``: those in ``benchmarks/slow`` instead, which break nothing but make a hot path slower; one at a time, since
-rows of the benchmark must catch them. Red is what is expected of a row then: it does not wait before it looks again.
+``--slow``: those in ``benchmarks/slow`` instead, which break nothing but make a hot path slower; rows of the benchmark
+must catch them, each on a processor of its own. Red is what is expected of a row then: it does not wait before it looks
+again.
 
-Use: ``python -m tests.mutants [--slow] [--green] [NAME …]``
+Use: ``python -m tests.mutants [--slow] [NAME …]``
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
+import importlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Iterator, Sequence
+from multiprocessing import connection
+from multiprocessing.context import ForkProcess
 from pathlib import Path
+from typing import Final, NoReturn
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
-SLOW = ROOT / "benchmarks" / "slow"
-TIMEOUT = 300
-# To import what no test of a mutant needs takes longer than many of them do.
-WITHOUT = [f"-pno:{plugin}" for plugin in ("cacheprovider", "hypothesispytest", "rerunfailures")]
-ALONE = [f"-pno:{plugin}" for plugin in ("benchmark", "xdist", "xdist.looponfail")]
+import pytest
+
+HERE: Final = Path(__file__).parent
+ROOT: Final = HERE.parent.parent
+SLOW: Final = ROOT / "benchmarks" / "slow"
+PARTS: Final = ("src", "tests", "examples", "benchmarks")  # what the tests need
+OURS: Final = {"printobs", *PARTS}
+TIMEOUT: Final = 300
+AT_ONCE: Final = 5  # most of them wait, for a printer or for a process to end
+
+# To import this takes longer than most of the tests do: each run is a fork of a process that has.
+IMPORTED: Final = (
+    "escpos.printer",
+    "opentelemetry.exporter.otlp.proto.http._log_exporter",
+    "opentelemetry.exporter.otlp.proto.http.metric_exporter",
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "opentelemetry.exporter.prometheus",
+    "opentelemetry.instrumentation.asgi",
+    "opentelemetry.instrumentation.system_metrics",
+    "starlette.applications",
+    "uvicorn",
+    "websockets.asyncio.client",
+    "websockets.asyncio.server",
+    "websockets.sync.client",
+)
+# The warning is of what is imported already. Hypothesis is, by the tests that use it.
+OPTIONS: Final = (
+    *("-x", "-q", "--no-header", "-Wignore::pytest.PytestAssertRewriteWarning"),
+    *(f"-pno:{plugin}" for plugin in ("cacheprovider", "hypothesispytest", "rerunfailures")),
+)
 
 
-def run_tests(tree: Path, tests: list[str], *options: str, timeout: float = TIMEOUT) -> tuple[int, str]:
-    """Pytest's exit code and output, with ``tree`` in place of the installed package."""
-    # CI: Hypothesis takes no busy machine for a fault then.
-    environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "CI": "true"}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", *WITHOUT, *options, *tests]
-    done = subprocess.run(
-        command, cwd=tree, env=environment, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
-    )
-    return done.returncode, done.stdout + done.stderr
+class Run(ForkProcess):
+    """Pytest, with what is in the folder ``tree`` in place of the installed package."""
+
+    def __init__(self, tree: Path, *arguments: str) -> None:
+        super().__init__()
+        self.tree = tree
+        self._arguments = [*OPTIONS, *arguments]
+        self._said = tree.with_suffix(".txt")
+        self._began = time.monotonic()
+
+    @property
+    def late(self) -> bool:
+        """Whether its tests hang."""
+        return time.monotonic() - self._began > TIMEOUT
+
+    @property
+    def said(self) -> str:
+        """The end of what it has said."""
+        return self._said.read_text()[-4000:]
+
+    def run(self) -> NoReturn:
+        """What the process does."""
+        with self._said.open("w") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        os.chdir(self.tree)
+        # CI: Hypothesis takes no busy machine for a fault then.
+        os.environ.update(PYTHONPATH=str(self.tree / "src"), CI="true")
+        sys.path[:] = [str(self.tree / "src"), *(path for path in sys.path if path not in ("", str(ROOT)))]
+        for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
+            del sys.modules[name]
+        sys.exit(pytest.main(self._arguments))
 
 
 def copy(tree: Path) -> Path:
     """A copy of what the tests need, into ``tree``."""
     tree.mkdir()
-    for part in ("src", "tests", "examples", "benchmarks"):
+    for part in PARTS:
         shutil.copytree(ROOT / part, tree / part)
     shutil.copy(ROOT / "pyproject.toml", tree)
     return tree
@@ -59,46 +111,78 @@ def tests_of(patch: Path) -> list[str]:
     return first.removeprefix("# tests: ").split()
 
 
-def judge(patch: Path, unchanged: Path, *options: str) -> str | None:
-    """Why ``patch`` is not a mutant that its tests catch, run with ``options``; ``None`` if it is one.
+def judge(
+    patches: Sequence[Path], unchanged: Path, places: Sequence[Sequence[str]]
+) -> Iterator[tuple[Path, str | None]]:
+    """Why each patch is not a mutant that its tests catch; ``None`` if it is one.
 
     It shares the files of the tree ``unchanged``, and what that has compiled: what the patch changes is written as
-    another file, of another time, and Python compiles it anew.
+    another file, of another time, and Python compiles it anew. As many are run at once as there are ``places``, which
+    are the options of those that run there.
     """
-    tree = shutil.copytree(unchanged, unchanged.with_name(patch.stem), copy_function=os.link)
-    applied = subprocess.run(["git", "apply", "--recount", str(patch)], cwd=tree, capture_output=True, text=True)
-    if applied.returncode:
-        return f"does not apply: {applied.stderr.strip()}"
-    try:
-        code, output = run_tests(tree, tests_of(patch), *options)
-    except subprocess.TimeoutExpired:
-        return "its tests hang: they must fail by themselves"
-    shutil.rmtree(tree)
-    if code == 1:
-        return None
-    return "survived" if code == 0 else f"its tests did not run (exit {code}): {output[-2000:]}"
+    waiting, free = list(reversed(patches)), list(places)
+    running: dict[Run, tuple[Path, Sequence[str]]] = {}
+    while waiting or running:
+        while waiting and free:
+            patch = waiting.pop()
+            tree = shutil.copytree(unchanged, unchanged.with_name(patch.stem), copy_function=os.link)
+            applied = subprocess.run(["git", "apply", "--recount", patch], cwd=tree, capture_output=True, text=True)
+            if applied.returncode:
+                yield patch, f"does not apply: {applied.stderr.strip()}"
+                continue
+            place = free.pop()
+            run = Run(tree, *place, *tests_of(patch))
+            run.start()
+            running[run] = patch, place
+        connection.wait([run.sentinel for run in running], timeout=1)
+        for run in [run for run in running if run.exitcode is not None or run.late]:
+            patch, place = running.pop(run)
+            free.append(place)
+            code = run.exitcode
+            if code is None:
+                run.kill()
+                run.join()
+            shutil.rmtree(run.tree)
+            yield patch, _verdict(code, run.said)
 
 
-def main(names: list[str], slow: bool = False, green: bool = False) -> int:
+def _verdict(code: int | None, said: str) -> str | None:
+    match code:
+        case pytest.ExitCode.TESTS_FAILED:
+            return None
+        case pytest.ExitCode.OK:
+            return "survived"
+        case None:
+            return "its tests hang: they must fail by themselves"
+        case _:
+            return f"its tests did not run (exit {code}): {said}"
+
+
+def main(names: list[str], slow: bool = False) -> int:
     """Judge every mutant, or the ones named; 0 when all are caught."""
     patches = [patch for patch in sorted((SLOW if slow else HERE).glob("*.patch")) if not names or patch.stem in names]
     if not patches:
         raise SystemExit("no such mutant")
-    options = ["--pause", "0"] if slow else ALONE
-    # Most of them wait, for a printer or for a process to end.
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1 if slow else 5) as pool:
-        tests = sorted({test for patch in patches for test in tests_of(patch)})
-        whole = [test for test in tests if test.partition("::")[0] not in tests or "::" not in test]
-        side_by_side = () if slow else ("-n", "4", "--dist", "loadfile")
-        unchanged = copy(Path(folder, "unchanged"))
-        code, output = (0, "") if green else run_tests(unchanged, whole, *side_by_side, timeout=3600)
-        if code:
-            print(f"the tests are not green without a mutant:\n{output[-4000:]}")
+    tests = sorted({test for patch in patches for test in tests_of(patch)})
+    whole = [test for test in tests if test.partition("::")[0] not in tests or "::" not in test]
+    for module in IMPORTED:
+        importlib.import_module(module)
+    gc.freeze()
+    with tempfile.TemporaryDirectory() as folder:
+        unchanged = Run(copy(Path(folder, "unchanged")), *whole, *(() if slow else ("-n4", "--dist=loadfile")))
+        unchanged.start()
+        unchanged.join()
+        if unchanged.exitcode:
+            print(f"the tests are not green without a mutant:\n{unchanged.said}")
             return 1
-        verdicts = list(pool.map(lambda patch: judge(patch, unchanged, *options), patches))
-    for patch, verdict in zip(patches, verdicts, strict=True):
-        print(f"{'caught' if verdict is None else 'NOT CAUGHT'}  {patch.stem}{f': {verdict}' if verdict else ''}")
-    bad = sum(verdict is not None for verdict in verdicts)
+        if slow:
+            places = [["--pause=0", f"--processor={each}"] for each in os.sched_getaffinity(0)]
+        else:
+            places = [[f"-pno:{plugin}" for plugin in ("benchmark", "xdist", "xdist.looponfail")]] * AT_ONCE
+        bad = 0
+        for patch, verdict in judge(patches, unchanged.tree, places):
+            print(f"caught  {patch.stem}" if verdict is None else f"NOT CAUGHT  {patch.stem}: {verdict}", flush=True)
+            bad += verdict is not None
     print(f"{len(patches) - bad} passed, {bad} failed")
     return 1 if bad else 0
 
@@ -106,7 +190,6 @@ def main(names: list[str], slow: bool = False, green: bool = False) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser("python -m tests.mutants")
     parser.add_argument("--slow", action="store_true")
-    parser.add_argument("--green", action="store_true")
     parser.add_argument("names", nargs="*")
-    options = parser.parse_args()
-    sys.exit(main(options.names, options.slow, options.green))
+    arguments = parser.parse_args()
+    sys.exit(main(arguments.names, arguments.slow))
