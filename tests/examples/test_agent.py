@@ -246,7 +246,7 @@ def test_a_job_is_cancelled_until_it_begins_and_not_after(
 ) -> None:
     printer = virtual_printers(receive_buffer=64)
     printer.paper_out()
-    waiting, begun = job(timeout=30.0), job(*[text("x" * 2000)] * 300, CUT, timeout=30.0)
+    waiting, begun = job(timeout=30.0), job(*[text("x" * 2000)] * 60, CUT, timeout=30.0)
     with running(service, at(printer), tmp_path):
         link = service.joined()
         link.send(waiting)
@@ -570,7 +570,7 @@ def test_the_receipt_under_way_is_finished_when_the_agent_is_stopped(
 ) -> None:
     printer = virtual_printers(receive_buffer=64)
     printer.slow(1.0)
-    message, behind = job(*[text("x" * 2000)] * 200, CUT, timeout=30.0), job()
+    message, behind = job(*[text("x" * 2000)] * 60, CUT, timeout=30.0), job()
     with running(service, at(printer), tmp_path) as agent:
         link = service.joined()
         link.send(message)
