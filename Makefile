@@ -6,7 +6,7 @@ SHELL := /bin/sh
 # Most of what runs here starts many processes: what the first has compiled is there for the others.
 unexport PYTHONDONTWRITEBYTECODE
 # And python-escpos's table of printers, which takes as long to parse as all else of it to import.
-test coverage mutants test-stack: export ESCPOS_CAPABILITIES_PICKLE_DIR := $(abspath $(VENV))/capabilities
+test coverage mutants test-stack $(VENV)/.dev: export ESCPOS_CAPABILITIES_PICKLE_DIR := $(abspath $(VENV))/capabilities
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -103,6 +103,6 @@ $(VENV)/uvloop: benchmarks/requirements.txt $(BIN)/python
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
 	@$(PIP) install --constraint constraints.txt --requirement requirements-dev.txt
-	@mkdir -p $(VENV)/capabilities
-	@ESCPOS_CAPABILITIES_PICKLE_DIR=$(abspath $(VENV))/capabilities $(BIN)/python -c 'import escpos.capabilities'
+	@mkdir -p $$ESCPOS_CAPABILITIES_PICKLE_DIR
+	@$(BIN)/python -c 'import escpos.capabilities'
 	@touch $@

@@ -171,8 +171,9 @@ def main(names: list[str], slow: bool = False) -> int:
     with tempfile.TemporaryDirectory() as folder:
         unchanged = Run(copy(Path(folder, "unchanged")), *whole, *(() if slow else ("-n4", "--dist=loadfile")))
         unchanged.start()
-        unchanged.join()
-        if unchanged.exitcode:
+        unchanged.join(3600)
+        if unchanged.exitcode != pytest.ExitCode.OK:
+            unchanged.kill()  # where it has not ended
             print(f"the tests are not green without a mutant:\n{unchanged.said}")
             return 1
         if slow:
