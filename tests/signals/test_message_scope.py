@@ -7,13 +7,16 @@ import threading
 
 import pytest
 from opentelemetry import baggage, context, trace
+from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext, StatusCode, TraceFlags
 
 from printobs.signals import correlation
-from printobs.signals.message_scope import Messages, message, with_handshake
+from printobs.signals.handshake_context import HandshakeContext
+from printobs.signals.message_scope import Messages, message
 from tests.conftest import Sdk
 
 HANDSHAKE = SpanContext(0xABC, 0xDEF, False, TraceFlags(1))
+WITHIN = HandshakeContext(HANDSHAKE, "order-0", Context())
 
 
 def text(number: int, sampled: bool = True) -> str:
@@ -34,7 +37,7 @@ NOTHING = (0, None)
 
 @pytest.mark.anyio
 async def test_the_work_of_a_message_is_inside_its_span_until_the_next_receive(sdk: Sdk) -> None:
-    messages = Messages(sdk.telemetry, HANDSHAKE)
+    messages = Messages(sdk.telemetry, WITHIN)
     messages.taken(text(1))
     assert here() == (1, "order-1")
     with sdk.telemetry.tracer.start_as_current_span("work"):
@@ -66,7 +69,7 @@ async def test_an_unsampled_message_carries_its_context_on_without_a_span(sdk: S
 async def test_a_message_without_context_costs_nothing_unless_asked(sdk: Sdk) -> None:
     Messages(sdk.telemetry).taken("hello")
     assert here() == NOTHING
-    every = Messages(sdk.telemetry, HANDSHAKE, every=True)
+    every = Messages(sdk.telemetry, WITHIN, every=True)
     every.taken("hello")
     assert here()[0] != 0
     every.over(ValueError("2 x Ramen"))
@@ -189,7 +192,7 @@ def test_the_explicit_form_continues_or_roots_a_trace(sdk: Sdk) -> None:
         assert here() == (5, "order-5")
         assert span.is_recording()
     assert here() == NOTHING
-    token = context.attach(with_handshake(HANDSHAKE))
+    token = context.attach(WITHIN)
     with pytest.raises(ZeroDivisionError), message("plain"):
         assert correlation.correlation_id() is not None
         raise ZeroDivisionError("2 x Ramen")

@@ -7,6 +7,7 @@ is wrapped in `TelemetryMiddleware`. A request is followed once, by the outermos
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Awaitable
 from typing import Any, Final, Literal
 
@@ -53,19 +54,25 @@ class TelemetryMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection (https://asgi.readthedocs.io/en/latest/specs/www.html)."""
-        followed = _websocket(telemetry.current(), self.app, scope, receive, send, every=self._every)
+        followed = self._websocket(scope, receive, send)
         if followed is None:
-            await _follow(telemetry.current(), self.app, self.app, scope, receive, send)
+            await self._other(scope, receive, send)
             return
         try:
             await self.app(scope, followed.receive, followed.send)
-        except BaseException as error:
-            followed.returned(error)
+        except BaseException:
+            followed.returned(sys.exception())
             raise
         followed.returned()
 
+    def _websocket(self, scope: Scope, receive: Receive, send: Send) -> WebSocket | None:
+        return _websocket(telemetry.current(), self.app, scope, receive, send, every=self._every)
 
-# Neither coroutines of their own nor a context manager: each idle connection would keep them.
+    def _other(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return _follow(telemetry.current(), self.app, self.app, scope, receive, send)
+
+
+# What awaits a connection has no coroutine, no name and no argument more than it must: each idle one keeps them.
 
 
 def _websocket(
@@ -123,19 +130,25 @@ def instrument(bound: Telemetry) -> None:
         return
     original = vars(Starlette)["__call__"]
 
+    def websocket(self: Starlette, scope: Scope, receive: Receive, send: Send) -> WebSocket | None:
+        return _websocket(bound, self, scope, receive, send)
+
+    def other(self: Starlette, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return _follow(bound, self, functools.partial(original, self), scope, receive, send)
+
     @functools.wraps(original)
     async def call(self: Starlette, scope: Scope, receive: Receive, send: Send) -> None:
         if _patched is not call:  # undone, but held by whoever patched after us
             await original(self, scope, receive, send)
             return
-        followed = _websocket(bound, self, scope, receive, send)
+        followed = websocket(self, scope, receive, send)
         if followed is None:
-            await _follow(bound, self, functools.partial(original, self), scope, receive, send)
+            await other(self, scope, receive, send)
             return
         try:
             await original(self, scope, followed.receive, followed.send)
-        except BaseException as error:
-            followed.returned(error)
+        except BaseException:
+            followed.returned(sys.exception())
             raise
         followed.returned()
 

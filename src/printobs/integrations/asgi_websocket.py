@@ -26,7 +26,8 @@ from printobs.core.guard import Guard, swallow
 from printobs.core.telemetry import Telemetry
 from printobs.signals import correlation, message_scope
 from printobs.signals.connections import FOLLOWED, Connection, Endpoint, endpoint
-from printobs.signals.message_scope import Messages, current_until_over, with_handshake
+from printobs.signals.handshake_context import HandshakeContext
+from printobs.signals.message_scope import Messages, current_until_over
 from printobs.signals.propagation import Readable, may_carry
 
 _DOING: Final = "following a WebSocket"
@@ -63,15 +64,11 @@ class WebSocket(Connection):
         "_before",
         "_clock",
         "_messages",
-        "_received_binary",
-        "_received_text",
         "_round_trip",
         "_scope",
-        "_sent_binary",
-        "_sent_text",
+        "_shards",
         "_theirs_receive",
         "_theirs_send",
-        "_thread",
         "handshake",
         "unrouted",
     )  # fmt: skip
@@ -81,19 +78,12 @@ class WebSocket(Connection):
         self.handshake: message_scope.Scope | None = None
         self.unrouted = False
         # An event loop, and with it a connection, stays in one thread: this one.
-        self._thread = get_ident()
-        self._bind()
-
-    def _bind(self) -> None:
-        self._received_text = self.endpoint.received_text.shard(self._thread)
-        self._received_binary = self.endpoint.received_binary.shard(self._thread)
-        self._sent_text = self.endpoint.sent_text.shard(self._thread)
-        self._sent_binary = self.endpoint.sent_binary.shard(self._thread)
+        self._shards = endpoint.shards(get_ident())
 
     def identify(self, labels: Mapping[str, str], client: str | None = None) -> None:
         """As `Connection.identify`; from any thread."""
         super().identify(labels, client)
-        self._bind()
+        self._shards = self.endpoint.shards(self._shards.thread)
 
     def begin(self, scope: Scope, receive: Receive, send: Send, every: bool, route: str | None) -> None:
         """Start the handshake's span, current until it is answered."""
@@ -115,10 +105,9 @@ class WebSocket(Connection):
         span = self.endpoint.telemetry.tracer.start_span(
             SPAN_HANDSHAKE, correlation.with_id(identifier, parent), kind=SpanKind.SERVER, attributes=attributes
         )
-        link = span.get_span_context()
         # For the handler: the ID and the link, but neither this span nor the caller's, which have an end.
-        base = with_handshake(link, correlation.with_id(identifier, _without_span(current)))
-        self._messages = Messages(self.endpoint.telemetry, link, every=every)
+        base = HandshakeContext(span.get_span_context(), identifier, _without_span(current))
+        self._messages = Messages(self.endpoint.telemetry, base, every=every)
         self.handshake = current_until_over(span, base)
 
     # -- the hot path ------------------------------------------------------------------------------------------------
@@ -133,11 +122,11 @@ class WebSocket(Connection):
             if event["type"] == "websocket.receive":
                 text = event.get("text")  # or bytes
                 if text is not None:
-                    counted = self._received_text
+                    counted = self._shards.received_text
                     counted[1] += len(text) if text.isascii() else _size(text)
                 else:
                     text = event["bytes"]
-                    counted = self._received_binary
+                    counted = self._shards.received_binary
                     counted[1] += len(text)
                 counted[0] += 1
                 if messages.every or may_carry(text):
@@ -145,9 +134,7 @@ class WebSocket(Connection):
                 if self._clock is not None and self._clock.last_ping_rtt != self._round_trip:
                     self._ping()
             elif event["type"] == "websocket.disconnect":
-                code = event.get("code", 1005)
-                # uvicorn reports a connection that broke as 1005 without a reason; an empty close has an empty one.
-                self._ended(None if code == 1005 and "reason" not in event else code)
+                self._disconnected(event)
         except Exception as error:
             swallow(_DOING, error)
         return event
@@ -167,10 +154,10 @@ class WebSocket(Connection):
             if event["type"] == "websocket.send":
                 text = event.get("text")
                 if text is not None:
-                    counted = self._sent_text
+                    counted = self._shards.sent_text
                     counted[1] += len(text) if text.isascii() else _size(text)
                 else:
-                    counted = self._sent_binary
+                    counted = self._shards.sent_binary
                     counted[1] += len(event["bytes"])
                 counted[0] += 1
             else:
@@ -218,6 +205,11 @@ class WebSocket(Connection):
             self._ping()
             self.closed(None if code is None else int(code), failure)
 
+    def _disconnected(self, event: Message) -> None:
+        code = event.get("code", 1005)
+        # uvicorn reports a connection that broke as 1005 without a reason; an empty close has an empty one.
+        self._ended(None if code == 1005 and "reason" not in event else code)
+
     def _unanswered(self, failure: str) -> None:
         handshake, self.handshake = self.handshake, None
         self.endpoint.failed(failure)
@@ -255,6 +247,8 @@ def _size(text: str) -> int:
 
 
 def _without_span(current: Context) -> Context:
+    if trace.get_current_span(current) is trace.INVALID_SPAN:
+        return current
     return trace.set_span_in_context(trace.INVALID_SPAN, current)
 
 

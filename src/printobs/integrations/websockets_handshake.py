@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from opentelemetry import propagate
-from opentelemetry.context import Context, attach
+from opentelemetry.context import Context, attach, get_current
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 from websockets.datastructures import Headers
@@ -32,7 +32,7 @@ from printobs.core.guard import Guard
 from printobs.integrations import websockets_endpoints as endpoints
 from printobs.signals import correlation
 from printobs.signals.connections import Endpoint, refusal
-from printobs.signals.message_scope import with_handshake
+from printobs.signals.handshake_context import HandshakeContext
 from printobs.signals.propagation import Readable
 
 _TRACE: Final = ("traceparent", "tracestate")
@@ -188,7 +188,7 @@ class ServerHandshake:
         clock.end(span)
         if failure is None:
             # For the handler, which runs in this task or thread: the ID and the link, but no span that outlives this.
-            attach(with_handshake(span.get_span_context(), correlation.with_id(identifier)))
+            attach(HandshakeContext(span.get_span_context(), identifier, get_current()))
 
 
 def _no_answer(error: BaseException | None) -> str:

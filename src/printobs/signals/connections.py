@@ -100,6 +100,19 @@ def labels(client_type: str | None, branch: str | None) -> dict[str, str]:
     return found
 
 
+class Shards:
+    """Where the messages of an `Endpoint` are counted in one thread: ``[count, bytes]`` by direction and type."""
+
+    __slots__ = ("received_binary", "received_text", "sent_binary", "sent_text", "thread")
+
+    def __init__(self, endpoint: Endpoint, thread: int) -> None:
+        self.thread = thread
+        self.received_text = endpoint.received_text.shard(thread)
+        self.received_binary = endpoint.received_binary.shard(thread)
+        self.sent_text = endpoint.sent_text.shard(thread)
+        self.sent_binary = endpoint.sent_binary.shard(thread)
+
+
 class Endpoint:
     """What connections of one side with the same attributes share.
 
@@ -109,6 +122,7 @@ class Endpoint:
     __slots__ = (
         "_instruments",
         "_names",
+        "_shards",
         "active",
         "attributes",
         "census",
@@ -135,6 +149,12 @@ class Endpoint:
         self.received_binary = cell(Direction.RECEIVE, MessageType.BINARY)
         self.sent_text = cell(Direction.TRANSMIT, MessageType.TEXT)
         self.sent_binary = cell(Direction.TRANSMIT, MessageType.BINARY)
+        self._shards: dict[int, Shards] = {}
+
+    def shards(self, thread: int) -> Shards:
+        """Those of ``thread``, for who counts in that one only; all its connections share them."""
+        found = self._shards.get(thread)
+        return self._shards.setdefault(thread, Shards(self, thread)) if found is None else found
 
     def labelled(self, labels: Mapping[str, str]) -> Endpoint:
         """The endpoint of connections that have ``labels`` besides, or instead: those that this side knows."""

@@ -31,21 +31,10 @@ from printobs.core.conventions import (
 )
 from printobs.core.guard import Guard
 from printobs.core.telemetry import Telemetry
-from printobs.signals import correlation, propagation
+from printobs.signals import correlation, handshake_context, propagation
 
 _guard: Final = Guard("following a message")
 _SCOPE: Final = context.create_key("printobs-message")
-_HANDSHAKE: Final = context.create_key("printobs-handshake")
-
-
-def with_handshake(span: SpanContext, base: Context | None = None) -> Context:
-    """The current context, or ``base``, remembering the handshake whose messages are handled in it."""
-    return context.set_value(_HANDSHAKE, span, base)
-
-
-def _links(base: Context) -> list[Link]:
-    handshake = context.get_value(_HANDSHAKE, base)
-    return [Link(handshake)] if isinstance(handshake, SpanContext) and handshake.is_valid else []
 
 
 def _owner() -> object:
@@ -167,16 +156,16 @@ class Messages:
     """The messages of one connection, as its handler takes them.
 
     ``every``: a message without a context has a root span too, linked to the handshake. One that comes with a context
-    that is not sampled has none, whatever is asked: the sender has decided. The handshake is the one of the current
-    context (`with_handshake`) where none is given. On a hot path, `over` need not be called while ``busy`` is ``None``,
-    nor `taken` for a message that may carry nothing (`propagation.may_carry`) unless ``every``.
+    that is not sampled has none, whatever is asked: the sender has decided. The handshake is the one of ``within``, of
+    the current context where none is given (`HandshakeContext`). On a hot path, `over` need not be called while
+    ``busy`` is ``None``, nor `taken` for a message that may carry nothing (`propagation.may_carry`) unless ``every``.
     """
 
-    __slots__ = ("_link", "_telemetry", "busy", "every")
+    __slots__ = ("_telemetry", "_within", "busy", "every")
 
-    def __init__(self, telemetry: Telemetry, handshake: SpanContext | None = None, *, every: bool = False) -> None:
+    def __init__(self, telemetry: Telemetry, within: Context | None = None, *, every: bool = False) -> None:
         self._telemetry = telemetry
-        self._link = handshake
+        self._within = within
         self.every = every
         self.busy: Scope | None = None
 
@@ -214,7 +203,7 @@ class Messages:
                 ours = context.set_value(key, held, ours)
         span, parent = remote, remote.get_span_context()
         if parent.trace_flags.sampled or (self.every and not parent.is_valid):
-            links = [Link(self._link)] if self._link is not None and self._link.is_valid else _links(base)
+            links = handshake_context.links(base if self._within is None else self._within)
             scope.span = span = _started(self._telemetry, message, remote, ours, links)
         if span.get_span_context().is_valid:
             ours = trace.set_span_in_context(_Span(scope, span), ours)
@@ -258,7 +247,7 @@ def message(incoming: object) -> Iterator[Span]:
         remote = trace.INVALID_SPAN if carried is None else trace.get_current_span(carried)
         _, with_id = correlation.ensure(base)
         base = base if with_id is None else with_id
-        span = _started(telemetry.current(), incoming, remote, base, _links(base))
+        span = _started(telemetry.current(), incoming, remote, base, handshake_context.links(base))
         token = context.attach(trace.set_span_in_context(span, base))
     try:
         yield span
