@@ -2,7 +2,8 @@
 
 A mutant is a patch in this folder. Its first line names the tests that must catch it, as in
 ``# tests: tests/core/test_cells.py``. It is applied to a copy of the sources, which goes before the installed package;
-a mutant that no longer applies, whose tests are not green without it, or that they let live, is an error.
+a mutant that no longer applies, or that its tests let live, is an error. So are tests that are not green without one,
+run in the same way.
 
 ``--slow``: those in ``benchmarks/slow`` instead, which break nothing but make a hot path slower; rows of the benchmark
 must catch them, each on a processor of its own. Red is what is expected of a row then: it does not wait before it looks
@@ -14,6 +15,7 @@ Use: ``python -m tests.mutants [--slow] [NAME …]``
 from __future__ import annotations
 
 import argparse
+import compileall
 import gc
 import importlib
 import os
@@ -22,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from multiprocessing import connection
 from multiprocessing.context import ForkProcess
@@ -36,7 +39,7 @@ SLOW: Final = ROOT / "benchmarks" / "slow"
 PARTS: Final = ("src", "tests", "examples", "benchmarks")  # what the tests need
 OURS: Final = {"printobs", *PARTS}
 TIMEOUT: Final = 300
-AT_ONCE: Final = 5  # most of them wait, for a printer or for a process to end
+AT_ONCE: Final = 8  # most of them wait, for a printer or for a process to end
 
 # To import this takes longer than most of the tests do: each run is a fork of a process that has.
 IMPORTED: Final = (
@@ -61,13 +64,15 @@ OPTIONS: Final = (
 
 
 class Run(ForkProcess):
-    """Pytest, with what is in the folder ``tree`` in place of the installed package."""
+    """Pytest in the folder ``tree``, with what is there in place of the installed package."""
 
-    def __init__(self, tree: Path, *arguments: str) -> None:
+    def __init__(self, tree: Path, patch: Path | None, tests: Sequence[str], place: Sequence[str]) -> None:
         super().__init__()
         self.tree = tree
-        self._arguments = [*OPTIONS, *arguments]
-        self._said = tree.with_suffix(".txt")
+        self.patch = patch
+        self.tests = tests
+        self.place = place
+        self._said = tree.with_name(f"{self.name}.txt")
         self._began = time.monotonic()
 
     @property
@@ -91,7 +96,7 @@ class Run(ForkProcess):
         sys.path[:] = [str(self.tree / "src"), *(path for path in sys.path if path not in ("", str(ROOT)))]
         for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
             del sys.modules[name]
-        sys.exit(pytest.main(self._arguments))
+        sys.exit(pytest.main([*OPTIONS, *self.place, *self.tests]))
 
 
 def copy(tree: Path) -> Path:
@@ -112,50 +117,56 @@ def tests_of(patch: Path) -> list[str]:
 
 
 def judge(
-    patches: Sequence[Path], unchanged: Path, places: Sequence[Sequence[str]]
-) -> Iterator[tuple[Path, str | None]]:
-    """Why each patch is not a mutant that its tests catch; ``None`` if it is one.
+    jobs: Sequence[tuple[Path | None, Sequence[str]]], unchanged: Path, places: Sequence[Sequence[str]]
+) -> Iterator[tuple[Run, str | None]]:
+    """Run the tests of each job; what is wrong with its patch, or with the tests where it has none; else ``None``.
 
-    It shares the files of the tree ``unchanged``, and what that has compiled: what the patch changes is written as
-    another file, of another time, and Python compiles it anew. As many are run at once as there are ``places``, which
-    are the options of those that run there.
+    A patched tree shares the files of the tree ``unchanged``, and what that has compiled: what the patch changes is
+    written as another file, of another time, and Python compiles it anew. As many are run at once as there are
+    ``places``, which are the options of those that run there.
     """
-    waiting, free = list(reversed(patches)), list(places)
-    running: dict[Run, tuple[Path, Sequence[str]]] = {}
+    waiting, free = list(reversed(jobs)), list(places)
+    running: list[Run] = []
     while waiting or running:
         while waiting and free:
-            patch = waiting.pop()
-            tree = shutil.copytree(unchanged, unchanged.with_name(patch.stem), copy_function=os.link)
-            applied = subprocess.run(["git", "apply", "--recount", patch], cwd=tree, capture_output=True, text=True)
-            if applied.returncode:
-                yield patch, f"does not apply: {applied.stderr.strip()}"
-                continue
-            place = free.pop()
-            run = Run(tree, *place, *tests_of(patch))
+            patch, tests = waiting.pop()
+            run = Run(unchanged if patch is None else unchanged.with_name(patch.stem), patch, tests, free[-1])
+            if patch is not None:
+                shutil.copytree(unchanged, run.tree, copy_function=os.link)
+                applied = subprocess.run(
+                    ["git", "apply", "--recount", patch], cwd=run.tree, capture_output=True, text=True
+                )
+                if applied.returncode:
+                    yield run, f"does not apply: {applied.stderr.strip()}"
+                    continue
             run.start()
-            running[run] = patch, place
+            running.append(run)
+            free.pop()
         connection.wait([run.sentinel for run in running], timeout=1)
         for run in [run for run in running if run.exitcode is not None or run.late]:
-            patch, place = running.pop(run)
-            free.append(place)
+            running.remove(run)
+            free.append(run.place)
             code = run.exitcode
             if code is None:
                 run.kill()
                 run.join()
-            shutil.rmtree(run.tree)
-            yield patch, _verdict(code, run.said)
+            if run.patch is not None:
+                shutil.rmtree(run.tree)
+            yield run, _verdict(code, run)
 
 
-def _verdict(code: int | None, said: str) -> str | None:
+def _verdict(code: int | None, run: Run) -> str | None:
     match code:
-        case pytest.ExitCode.TESTS_FAILED:
-            return None
-        case pytest.ExitCode.OK:
-            return "survived"
         case None:
             return "its tests hang: they must fail by themselves"
+        case pytest.ExitCode.TESTS_FAILED if run.patch is not None:
+            return None
+        case pytest.ExitCode.OK:
+            return None if run.patch is None else "survived"
+        case pytest.ExitCode.TESTS_FAILED:
+            return f"not green without a mutant: {run.said}"
         case _:
-            return f"its tests did not run (exit {code}): {said}"
+            return f"its tests did not run (exit {code}): {run.said}"
 
 
 def main(names: list[str], slow: bool = False) -> int:
@@ -164,27 +175,30 @@ def main(names: list[str], slow: bool = False) -> int:
     if not patches:
         raise SystemExit("no such mutant")
     tests = sorted({test for patch in patches for test in tests_of(patch)})
-    whole = [test for test in tests if test.partition("::")[0] not in tests or "::" not in test]
+    files: dict[str, list[str]] = defaultdict(list)
+    for test in tests:
+        file = test.partition("::")[0]
+        if file == test or file not in tests:
+            files[file].append(test)
+    jobs = [*((None, each) for each in files.values()), *((patch, tests_of(patch)) for patch in patches)]
+    if slow:
+        places = [("--pause=0", f"--processor={each}") for each in os.sched_getaffinity(0)]
+    else:
+        places = [tuple(f"-pno:{plugin}" for plugin in ("benchmark", "xdist", "xdist.looponfail"))] * AT_ONCE
     for module in IMPORTED:
         importlib.import_module(module)
     gc.freeze()
+    bad = 0
     with tempfile.TemporaryDirectory() as folder:
-        unchanged = Run(copy(Path(folder, "unchanged")), *whole, *(() if slow else ("-n4", "--dist=loadfile")))
-        unchanged.start()
-        unchanged.join(3600)
-        if unchanged.exitcode != pytest.ExitCode.OK:
-            unchanged.kill()  # where it has not ended
-            print(f"the tests are not green without a mutant:\n{unchanged.said}")
-            return 1
-        if slow:
-            places = [["--pause=0", f"--processor={each}"] for each in os.sched_getaffinity(0)]
-        else:
-            places = [[f"-pno:{plugin}" for plugin in ("benchmark", "xdist", "xdist.looponfail")]] * AT_ONCE
-        bad = 0
-        for patch, verdict in judge(patches, unchanged.tree, places):
-            print(f"caught  {patch.stem}" if verdict is None else f"NOT CAUGHT  {patch.stem}: {verdict}", flush=True)
+        unchanged = copy(Path(folder, "unchanged"))
+        compileall.compile_dir(unchanged, quiet=2)
+        for run, verdict in judge(jobs, unchanged, places):
             bad += verdict is not None
-    print(f"{len(patches) - bad} passed, {bad} failed")
+            if verdict is not None:
+                print(f"FAILED  {run.patch.stem if run.patch else ' '.join(run.tests)}: {verdict}", flush=True)
+            elif run.patch is not None:
+                print(f"caught  {run.patch.stem}", flush=True)
+    print(f"{len(patches)} mutants, tests of {len(files)} files: {len(jobs) - bad} passed, {bad} failed")
     return 1 if bad else 0
 
 
