@@ -14,6 +14,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ALONE := $(addprefix tests/stack/test_,capacity.py query_cost.py)
 # They wait the longest, and begin first.
 FIRST := $(addprefix tests/stack/test_,game_day.py outages.py)
+# Either of the two, or both.
+STACK ?= alone together
 OTHERS := $(filter-out $(ALONE) $(FIRST) tests/stack/test_compose.py,$(wildcard tests/stack/test_*.py))
 CHECK_PYTHON := import sys; sys.exit(0 if sys.version_info >= (3, 11) else "printobs needs Python 3.11 or newer; %s is %d.%d: name another, as in make PYTHON=python3.12" % (sys.executable, sys.version_info[0], sys.version_info[1]))
 SOURCES := $(shell find src pyproject.toml README.md -type f -not -name '*.pyc' 2>/dev/null)
@@ -30,11 +32,11 @@ demo-up: $(VENV)/.run ## the same, left running, with URLs and a token
 	@$(BIN)/python -m examples.demo --stay
 
 test: $(VENV)/.dev ## all tests, on the built wheel
-	@$(BIN)/python -m pytest -n 5 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 coverage: $(VENV)/.dev ## the same, and the branches of the library that they do not reach
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -n 5 --dist loadfile $(ARGS)
+	@$(BIN)/coverage run -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
@@ -73,8 +75,8 @@ test-rules: $(VENV)/.dev ## each alert and recording rule in made-up hours, and 
 
 test-stack: $(VENV)/.dev ## the reference deployment with the real backend, end to end; needs Go once
 	@$(BIN)/python -m collector.stack build >/dev/null
-	@$(BIN)/python -m pytest $(ALONE) --timeout 300 $(ARGS) || [ $$? -eq 5 ] # 5: none of them was asked for
-	@$(BIN)/python -m pytest $(FIRST) $(OTHERS) --timeout 300 -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(if $(filter alone,$(STACK)),$(BIN)/python -m pytest $(ALONE) --timeout 300 $(ARGS) || [ $$? -eq 5 ]) # 5: none of them was asked for
+	@$(if $(filter together,$(STACK)),$(BIN)/python -m pytest $(FIRST) $(OTHERS) --timeout 300 -n 4 --dist loadfile --no-loadscope-reorder $(ARGS))
 
 test-compose: $(VENV)/.dev ## the Compose file in a real engine; as root, on Debian: it installs one where none answers
 	@$(BIN)/python -m pytest tests/stack/test_compose.py $(ARGS)

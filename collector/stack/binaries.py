@@ -31,7 +31,7 @@ def command(name: str) -> Path:
     found = on_path(pin, name)
     if found is not None:
         return found
-    folder = _cache() / f"{pin.name}-{pin.version}-{pin.digest()}"
+    folder = cache() / f"{pin.name}-{pin.version}-{pin.digest()}"
     if not (folder / name).exists():
         with _one_at_a_time(pin):
             if not (folder / name).exists():
@@ -65,7 +65,7 @@ def _says(program: str) -> str:
     return ""
 
 
-def _cache() -> Path:
+def cache() -> Path:
     """Outside the checkout, so that it outlives it."""
     named = os.environ.get("PRINTOBS_CACHE")
     if named:
@@ -76,10 +76,10 @@ def _cache() -> Path:
 @contextmanager
 def _one_at_a_time(pin: Pin) -> Iterator[None]:
     try:
-        _cache().mkdir(parents=True, exist_ok=True)
-        lock = (_cache() / f"{pin.name}.lock").open("w")
+        cache().mkdir(parents=True, exist_ok=True)
+        lock = (cache() / f"{pin.name}.lock").open("w")
     except OSError as error:
-        raise Missing(f"cannot write to {_cache()}: {error.strerror}; name another folder in PRINTOBS_CACHE") from None
+        raise Missing(f"cannot write to {cache()}: {error.strerror}; name another folder in PRINTOBS_CACHE") from None
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -89,7 +89,7 @@ def _build(pin: Pin, folder: Path) -> None:
     go = _go(pin)
     began = time.monotonic()
     sys.stderr.write(f"building {pin.name} {pin.version} (a few minutes, once) …\n")
-    with tempfile.TemporaryDirectory(dir=_cache(), prefix="build-") as scratch:
+    with tempfile.TemporaryDirectory(dir=cache(), prefix="build-") as scratch:
         source = _fetched(go, pin, Path(scratch)) if pin.module else _copied(pin, Path(scratch))
         made = Path(scratch) / "bin"
         made.mkdir()

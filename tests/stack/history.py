@@ -8,10 +8,13 @@ of ``slo.yml`` record is there for all the days. It always ends at eight in the 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import random
 import re
 import runpy
+import shutil
 import subprocess
+import tempfile
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +26,7 @@ from typing import Final
 
 import psutil
 
-from collector.stack.binaries import command
+from collector.stack.binaries import cache, command
 from printobs.core import conventions
 
 BRANCHES: Final = 50
@@ -81,8 +84,10 @@ REQUESTS: Final = {
     ("GET", "/health/ready", "200"): 8_640,
 }
 
-_REFERENCE: Final = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "reference.py"))
-HTTP_SECONDS: Final[Sequence[float]] = _REFERENCE["OTHERS"][0].buckets
+_REFERENCE: Final = Path(__file__).parents[2] / "docs" / "reference.py"
+HTTP_SECONDS: Final[Sequence[float]] = runpy.run_path(str(_REFERENCE))["OTHERS"][0].buckets
+# What the days are made of.
+_SOURCES: Final = (Path(__file__), Path(conventions.__file__), _REFERENCE)
 
 Labels = Mapping[str, str]
 Values = Callable[[slice], Iterable[float]]
@@ -468,6 +473,29 @@ def backfill(group: Group, storage: Path) -> Backfill:
         memory=memory,
         stored=sum(path.stat().st_size for path in storage.rglob("*") if path.is_file()),
     )
+
+
+def kept(days: int) -> tuple[Path, int]:
+    """The blocks of so many days up to the present, and the Unix second in which they end.
+
+    They are kept beside the backend's programs, since it takes more than a minute to make them, until something changes
+    that they are made of; whoever starts a Prometheus on them takes a copy.
+    """
+    made_of = hashlib.sha256(str(command("promtool")).encode())
+    for source in _SOURCES:
+        made_of.update(source.read_bytes())
+    folder = cache() / f"days-{days}-{made_of.hexdigest()[:12]}"
+    if not folder.exists():
+        end = int(time.time()) // FIVE_MINUTES * FIVE_MINUTES
+        with tempfile.TemporaryDirectory(dir=cache(), prefix="build-") as scratch:
+            made = Path(scratch, "made")
+            made.mkdir()
+            backfill(Group(days, end), made / str(end))
+            for other in cache().glob(f"days-{days}-*"):
+                shutil.rmtree(other)
+            made.rename(folder)
+    (blocks,) = folder.iterdir()
+    return blocks, int(blocks.name)
 
 
 class _Import:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from tests.rules.promtool import rules
-from tests.stack.history import FIVE_MINUTES, Group, backfill
+from tests.stack.history import kept
 from tests.stack.query_cost import GROUP, MONTH, PANEL, Answer, Prometheus, Question, by_counters, month, questions
 
 GAIN: Final = 5.0  # times that counters take longer than what is recorded of them; over thirty days it is far more
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     folder: Path = tmp_path_factory.mktemp("query-cost")
-    end = int(time.time()) // FIVE_MINUTES * FIVE_MINUTES
-    backfill(Group(3, end), folder / "data")
+    blocks, end = kept(3)
+    shutil.copytree(blocks, folder / "data")
     with Prometheus(folder, folder / "data", end) as running:
         yield running
 
