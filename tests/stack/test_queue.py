@@ -110,6 +110,11 @@ def command(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+def unfinished(path: Path) -> bool:
+    """A copy that a Collector was making of its file when it ended: whether it comes so far depends on the damage."""
+    return path.name.startswith("tempdb")
+
+
 def checked(path: Path) -> None:
     file = os.open(path, os.O_RDONLY)
     try:
@@ -288,12 +293,13 @@ def test_a_corrupt_file_stops_the_collector_until_it_is_moved_aside(
     [line] = done.stderr.splitlines()
     assert str(part.file) in line
     assert "MB at most" in line
-    [moved] = part.folder.iterdir()
+    [moved] = (each for each in part.folder.iterdir() if not unfinished(each))
     assert moved.name in line
     assert moved.read_bytes() == left
     with running(part.otelcol):
         part.send()
         assert moved.read_bytes() == left
+        assert not any(map(unfinished, part.folder.iterdir()))
 
 
 def test_a_file_with_a_list_of_free_pages_is_understood(part: Parts) -> None:
