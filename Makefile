@@ -76,7 +76,7 @@ test-rules: $(VENV)/.dev ## each alert and recording rule in made-up hours, and 
 test-stack: $(VENV)/.dev ## the reference deployment with the real backend, end to end; needs Go once
 	@$(BIN)/python -m collector.stack build >/dev/null
 	@$(if $(filter alone,$(STACK)),$(BIN)/python -m pytest $(ALONE) --timeout 300 $(ARGS) || [ $$? -eq 5 ]) # 5: none of them was asked for
-	@$(if $(filter together,$(STACK)),$(BIN)/python -m pytest $(FIRST) $(OTHERS) --timeout 300 -n 4 --dist loadfile --no-loadscope-reorder $(ARGS))
+	@$(if $(filter together,$(STACK)),$(BIN)/python -m pytest $(FIRST) $(OTHERS) --timeout 300 -n 3 --dist loadfile --no-loadscope-reorder $(ARGS))
 
 test-compose: $(VENV)/.dev ## the Compose file in a real engine; as root, on Debian: it installs one where none answers
 	@$(BIN)/python -m pytest tests/stack/test_compose.py $(ARGS)

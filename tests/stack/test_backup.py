@@ -129,6 +129,8 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Before:
         until(lambda: backend.value("traces_span_metrics_calls_total") == 4 * TRACES)
         until(lambda: all(backend.trace(trace) for trace in (traces[0], traces[-1])))
         until(lambda: backend.exemplars("traces_span_metrics_duration_seconds_bucket"))
+        # Who called is given up waiting for after a while; until then its series are not there, later from before that.
+        until(lambda: backend.value('traces_service_graph_request_total{client="user"}') == 2 * TRACES)
         time.sleep(3)
         at = time.time() - 1
         told = numbers(backend.prometheus, at)
