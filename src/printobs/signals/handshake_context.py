@@ -6,6 +6,7 @@ connection cost; here they are a string and 25 bytes, and an entry is made when 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -33,46 +34,61 @@ class HandshakeContext(Context):
     def get(self, key: str, default: Any = None) -> Any:
         """As of a dictionary: without making the entries that are not asked for."""
         if key == _BAGGAGE:
-            return {**baggage.get_all(self.base), CORRELATION_ID: self._identifier}
+            return self._baggage()
         if key == _HANDSHAKE:
-            return _unpacked(self._handshake)
+            return self._handshake
         return self.base.get(key, default)
 
-    def entries(self) -> dict[str, object]:
-        """All of them."""
-        return {**self.base, **{key: self.get(key) for key in (_BAGGAGE, _HANDSHAKE)}}
+    def copy(self) -> dict[str, object]:
+        """All entries, as a dictionary. OpenTelemetry makes the contexts of it that are on top of this one."""
+        return {**self.base, _BAGGAGE: self._baggage(), _HANDSHAKE: self._handshake}
+
+    def _baggage(self) -> dict[str, object]:
+        theirs = self.base.get(_BAGGAGE)
+        return (
+            {**theirs, CORRELATION_ID: self._identifier}
+            if isinstance(theirs, dict)
+            else {CORRELATION_ID: self._identifier}
+        )
 
 
 def _reading(name: str) -> Callable[..., Any]:
     method = getattr(dict, name)
 
     def read(self: HandshakeContext, *args: Any) -> Any:
-        return method(self.entries(), *args)
+        return method(self.copy(), *args)
 
     return read
 
 
 for _name in (
     *("__contains__", "__eq__", "__getitem__", "__iter__", "__len__", "__ne__", "__or__", "__repr__", "__reversed__"),
-    *("copy", "items", "keys", "values"),
+    *("items", "keys", "values"),
 ):
     setattr(HandshakeContext, _name, _reading(_name))
 
 
 def links(of: Context) -> list[Link]:
     """To the handshake in whose context, or in one that was made of it, something is handled."""
-    handshake = context.get_value(_HANDSHAKE, of)
-    return [Link(handshake)] if isinstance(handshake, SpanContext) and handshake.is_valid else []
+    packed = of.get(_HANDSHAKE)
+    if not isinstance(packed, bytes | SpanContext):
+        return []
+    handshake = _unpacked(packed)
+    return [Link(handshake)] if handshake.is_valid else []
+
+
+_IDS: Final = struct.Struct(">QQQB")  # a trace ID in two halves, a span ID, flags
+_FLAGS: Final = tuple(map(TraceFlags, range(256)))
 
 
 def _packed(span: SpanContext) -> bytes | SpanContext:
     if span.trace_state or span.is_remote:
         return span
-    return span.trace_id.to_bytes(16) + span.span_id.to_bytes(8) + bytes([span.trace_flags])
+    return _IDS.pack(span.trace_id >> 64, span.trace_id & 0xFFFF_FFFF_FFFF_FFFF, span.span_id, span.trace_flags)
 
 
 def _unpacked(packed: bytes | SpanContext) -> SpanContext:
     if isinstance(packed, SpanContext):
         return packed
-    trace_id, span_id = int.from_bytes(packed[:16]), int.from_bytes(packed[16:24])
-    return SpanContext(trace_id, span_id, False, TraceFlags(packed[24]))
+    high, low, span_id, flags = _IDS.unpack(packed)
+    return SpanContext(high << 64 | low, span_id, False, _FLAGS[flags])
