@@ -139,7 +139,7 @@ def test_idle_connection(rows: Rows, bound: Providers, what: str) -> None:
         # Two coroutines, a context and the handshake's IDs are more than a kilobyte, however they are kept.
         least = both_over_bare("printobs", "bare", MIDDLEWARE_BY_HAND)
         gates = [
-            Gate("KB over bare", kilobytes, 1.45),
+            Gate("KB over bare", kilobytes, 1.5),
             Gate("over bare, by hand-written over bare", least, 0.65, BUDGET),
         ]
     rows.elsewhere(f"idle connection, {what}", "B", look, gates, looks=1)

@@ -161,11 +161,12 @@ class Messages:
     ``busy`` is ``None``, nor `taken` for a message that may carry nothing (`propagation.may_carry`) unless ``every``.
     """
 
-    __slots__ = ("_telemetry", "_within", "busy", "every")
+    __slots__ = ("_links", "_telemetry", "_within", "busy", "every")
 
     def __init__(self, telemetry: Telemetry, within: Context | None = None, *, every: bool = False) -> None:
         self._telemetry = telemetry
         self._within = within
+        self._links: list[Link] | None = None  # to the handshake of ``within``, once a span has needed it
         self.every = every
         self.busy: Scope | None = None
 
@@ -203,13 +204,19 @@ class Messages:
                 ours = context.set_value(key, held, ours)
         span, parent = remote, remote.get_span_context()
         if parent.trace_flags.sampled or (self.every and not parent.is_valid):
-            links = handshake_context.links(base if self._within is None else self._within)
-            scope.span = span = _started(self._telemetry, message, remote, ours, links)
+            scope.span = span = _started(self._telemetry, message, remote, ours, self._linked(base))
         if span.get_span_context().is_valid:
             ours = trace.set_span_in_context(_Span(scope, span), ours)
         scope.context = ours
         context.attach(ours)
         self.busy = scope
+
+    def _linked(self, base: Context) -> list[Link]:
+        if self._within is None:
+            return handshake_context.links(base)
+        if self._links is None:
+            self._links = handshake_context.links(self._within)
+        return self._links
 
 
 def _started(telemetry: Telemetry, message: object, parent: Span, ours: Context, links: list[Link]) -> Span:
