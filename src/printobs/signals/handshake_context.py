@@ -44,12 +44,7 @@ class HandshakeContext(Context):
         return {**self.base, _BAGGAGE: self._baggage(), _HANDSHAKE: self._handshake}
 
     def _baggage(self) -> dict[str, object]:
-        theirs = self.base.get(_BAGGAGE)
-        return (
-            {**theirs, CORRELATION_ID: self._identifier}
-            if isinstance(theirs, dict)
-            else {CORRELATION_ID: self._identifier}
-        )
+        return {**baggage.get_all(self.base), CORRELATION_ID: self._identifier}
 
 
 def _reading(name: str) -> Callable[..., Any]:
@@ -78,7 +73,6 @@ def links(of: Context) -> list[Link]:
 
 
 _IDS: Final = struct.Struct(">QQQB")  # a trace ID in two halves, a span ID, flags
-_FLAGS: Final = tuple(map(TraceFlags, range(256)))
 
 
 def _packed(span: SpanContext) -> bytes | SpanContext:
@@ -91,4 +85,4 @@ def _unpacked(packed: bytes | SpanContext) -> SpanContext:
     if isinstance(packed, SpanContext):
         return packed
     high, low, span_id, flags = _IDS.unpack(packed)
-    return SpanContext(high << 64 | low, span_id, False, _FLAGS[flags])
+    return SpanContext(high << 64 | low, span_id, False, TraceFlags(flags))
