@@ -5,16 +5,15 @@ import contextlib
 import gc
 import logging
 import socket
-import struct
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from escpos.exceptions import DeviceNotFoundError
-from escpos.printer import File, Network
+from escpos.printer import Network
 from PIL import Image
 
 from printobs.assembly.printing import PrintJob, PrintJobFailed, print_job, register
@@ -23,6 +22,7 @@ from printobs.integrations import escpos
 from printobs.signals import conversation
 from printobs.signals.transport import unwatch_classes
 from printobs.testing.virtual_printer import VirtualPrinter
+from tests.assembly.proving import Printers, printed, proving, ticket
 from tests.conftest import Sdk
 from tests.soak import jobs as soak
 
@@ -31,7 +31,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-Printers = Callable[..., VirtualPrinter]
 
 
 @pytest.fixture(autouse=True)
@@ -39,21 +38,6 @@ def _clean() -> Iterator[None]:
     yield
     escpos.uninstrument()
     unwatch_classes()
-
-
-def proving(paper: VirtualPrinter, name: str = "kitchen") -> Network:
-    return register(Network("127.0.0.1", paper.port, timeout=5), name=name, branch="mitte", proof="process_id")
-
-
-def ticket(printer: Any, text: str = "2 x Ramen\n") -> None:
-    printer.text(text)
-    printer.cut()
-
-
-def printed(printer: Any, timeout: float = 5.0, text: str = "2 x Ramen\n") -> PrintJob:
-    with print_job(printer, timeout=timeout) as job:
-        ticket(printer, text)
-    return job
 
 
 def test_every_job_of_a_healthy_printer_is_confirmed(sdk: Sdk, virtual_printers: Printers) -> None:
@@ -273,12 +257,6 @@ def test_what_the_application_asks_is_answered_as_ever(sdk: Sdk, virtual_printer
     kitchen.close()
 
 
-def test_a_driver_that_only_writes_ends_as_written(sdk: Sdk, tmp_path: Any) -> None:
-    printer = register(File(str(tmp_path / "printer")), name="file", proof="process_id")
-    assert printed(printer).outcome is Outcome.WRITTEN
-    printer.close()
-
-
 class Wire:
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
@@ -365,62 +343,6 @@ def test_one_whose_read_fails_in_its_own_way_still_prints(
     assert (job.outcome, job.error_type) == (outcome, error)
     assert paper.wait_for_receipts(1)[0].lines[0] == "2 x Ramen"
     wire.socket.close()
-
-
-class Hangup:
-    """Resets each connection as soon as it is sent ``word``; until then it says that it is well."""
-
-    def __init__(self, word: bytes) -> None:
-        self._word = word
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._server.getsockname()[1]
-        self.received: list[bytes] = []
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self._server.accept()
-                received = b""
-                with connection:
-                    while self._word not in received:
-                        received += (data := connection.recv(4096))
-                        if self._word not in received:
-                            connection.sendall(b"\x12" * data.count(b"\x10\x04"))
-                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.received.append(received)
-
-    def __enter__(self) -> "Hangup":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-        self._thread.join(5)
-
-
-def test_a_connection_that_is_lost_twice_before_the_first_byte_is_a_job_that_failed(sdk: Sdk) -> None:
-    with Hangup(b"\x10\x04") as paper:
-        kitchen = register(Network("127.0.0.1", paper.port, timeout=5), name="kitchen")
-        job = print_job(kitchen, timeout=5)
-        with pytest.raises(ConnectionError), job:
-            ticket(kitchen)
-        kitchen.close()
-    assert (job.outcome, job.error_type) == (Outcome.FAILED, "reset")
-    assert len(paper.received) == 2  # made anew once, and no more
-    assert not any(b"Ramen" in each for each in paper.received)
-    assert sdk.value("printer.connection.attempts") == 2
-
-
-def test_a_connection_that_is_lost_when_it_is_asked_what_was_processed_is_unknown(sdk: Sdk) -> None:
-    with Hangup(b"\x1dr") as paper:
-        kitchen = register(Network("127.0.0.1", paper.port, timeout=5), name="kitchen")
-        job = printed(kitchen)
-        kitchen.close()
-    assert (job.outcome, job.error_type) == (Outcome.UNKNOWN, "reset")
-    assert (sdk.span("print job").attributes or {})["printer.job.window"] == "arriving"
-    assert b"Ramen" in paper.received[0]
 
 
 def test_on_an_event_loop(sdk: Sdk, virtual_printers: Printers) -> None:
@@ -521,169 +443,6 @@ def test_only_a_new_connection_is_entered(sdk: Sdk, virtual_printers: Printers) 
     kitchen.close()
 
 
-def evidence(sdk: Sdk) -> list[object]:
-    return [(span.attributes or {}).get("printer.job.evidence") for span in sdk.spans("print job")]
-
-
-def test_a_printer_without_proof_tells_whether_all_was_processed(sdk: Sdk, virtual_printers: Printers) -> None:
-    paper = virtual_printers(process_id=False)
-    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen")
-    assert printed(kitchen).outcome is Outcome.WRITTEN
-    assert evidence(sdk) == ["processed"]
-    with print_job(kitchen) as job:
-        kitchen._raw(b"\x1dr\x01")  # an answer that could be taken for ours
-        ticket(kitchen)
-    assert job.outcome is Outcome.WRITTEN
-    with print_job(kitchen) as job:
-        kitchen.text("never cut\n")
-    paper.mute()
-    assert printed(kitchen, timeout=3).outcome is Outcome.WRITTEN
-    kitchen.close()
-    assert evidence(sdk) == ["processed", "sent", "sent", "sent"]
-
-
-def test_a_printer_without_proof_gets_nothing_either_while_it_is_not_ready(
-    sdk: Sdk, virtual_printers: Printers
-) -> None:
-    paper = virtual_printers()
-    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen")
-    paper.cover_open()
-    with pytest.raises(PrintJobFailed, match="cover_open"):
-        printed(kitchen, timeout=1)
-    paper.cover_close()
-    assert printed(kitchen).outcome is Outcome.WRITTEN
-    kitchen.close()
-    assert [receipt.lines[0] for receipt in paper.receipts] == ["2 x Ramen"]
-
-
-def test_paper_that_ends_before_all_was_processed_is_unknown_without_proof_too(
-    sdk: Sdk, virtual_printers: Printers
-) -> None:
-    paper = virtual_printers()
-    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen")
-    paper.paper_out(after_dots=60)
-    job = printed(kitchen, timeout=2, text="line\n" * 40)
-    assert (job.outcome, job.error_type) == (Outcome.UNKNOWN, "paper_end")
-    kitchen.close()
-
-
-def test_a_printer_that_was_told_so_is_asked_nothing(sdk: Sdk, virtual_printers: Printers) -> None:
-    paper = virtual_printers()
-    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen", proof="sent")
-    paper.cover_open()
-    assert printed(kitchen).outcome is Outcome.WRITTEN
-    assert evidence(sdk) == ["sent"]
-    kitchen.close()
-    assert b"\x10\x04" not in paper.received
-
-
-def test_a_late_answer_in_order_is_not_taken_for_the_next_jobs(sdk: Sdk, virtual_printers: Printers) -> None:
-    """Whose GS r was never answered may be answered when the next job asks, on another connection even."""
-    paper = virtual_printers()
-    kitchen = register(Network("127.0.0.1", paper.port), name="kitchen")
-    paper.paper_out(after_dots=60)
-    assert printed(kitchen, timeout=1.5, text="line\n" * 40).outcome is Outcome.UNKNOWN
-    kitchen.close()
-    paper.paper_in()
-    paper.wait_for_receipts(1)
-    assert printed(kitchen).outcome is Outcome.WRITTEN
-    kitchen.close()
-    assert evidence(sdk)[-1] == "sent"
-
-
-def test_a_reprint_throws_away_what_is_left_of_the_first(sdk: Sdk, virtual_printers: Printers) -> None:
-    paper = virtual_printers(receive_buffer=256)
-    kitchen = proving(paper)
-    paper.paper_out(after_dots=300)
-    first = printed(kitchen, timeout=1.5, text="".join(f"line {number:04}\n" for number in range(1000)))
-    assert first.outcome is Outcome.UNKNOWN
-    threading.Timer(0.3, paper.paper_in).start()
-    with print_job(kitchen, timeout=8, reprint_of=first.id) as second:
-        kitchen.hw("INIT")
-        ticket(kitchen, "the copy\n")
-    kitchen.close()
-    assert second.outcome is Outcome.CONFIRMED
-    [only] = paper.receipts
-    assert only.lines[-1] != "line 0999"
-    assert "the copy" in only.lines
-    assert (sdk.spans("print job")[-1].attributes or {})["printer.job.reprint_of"] == first.id
-
-
-def test_proof_may_come_late(sdk: Sdk, virtual_printers: Printers) -> None:
-    paper = virtual_printers()
-    kitchen = proving(paper)
-    paper.paper_out(after_dots=60)
-    job = printed(kitchen, timeout=1.5, text="line\n" * 40)
-    assert (job.outcome, job.wait_for_proof(0.1)) == (Outcome.UNKNOWN, False)
-    paper.paper_in()
-    assert (job.wait_for_proof(5), job.outcome) == (True, Outcome.UNKNOWN)
-    kitchen.close()
-    assert job.wait_for_proof() is True
-
-
-def test_proof_that_comes_late_is_heard_in_the_next_job(sdk: Sdk, virtual_printers: Printers) -> None:
-    paper = virtual_printers()
-    kitchen = proving(paper)
-    paper.paper_out(after_dots=60)
-    job = printed(kitchen, timeout=1.5, text="line\n" * 40)
-    paper.paper_in()
-    assert printed(kitchen).wait_for_proof() is True
-    assert job.wait_for_proof() is True
-    kitchen.close()
-
-
-def test_proof_does_not_come_any_more_where_the_connection_or_what_was_printed_is_lost(
-    sdk: Sdk, virtual_printers: Printers
-) -> None:
-    paper = virtual_printers()
-    kitchen = proving(paper)
-    paper.paper_out(after_dots=60)
-    job = printed(kitchen, timeout=1.5, text="line\n" * 40)
-    paper.power_off()
-    assert job.wait_for_proof(5) is None
-    paper.power_on()
-    paper.paper_in()
-    kitchen.close()
-    assert job.wait_for_proof(5) is None
-    kitchen.open()
-    with print_job(kitchen) as other:
-        kitchen.text("never cut\n")
-    assert other.wait_for_proof(1) is None
-    kitchen.close()
-
-
-def test_a_driver_that_raises_while_late_proof_is_waited_for_is_no_proof(sdk: Sdk, virtual_printers: Printers) -> None:
-    paper = virtual_printers()
-
-    class Wire:
-        def __init__(self) -> None:
-            self.socket = socket.create_connection(("127.0.0.1", paper.port))
-            self.broken = False
-
-        def write(self, data: bytes) -> None:
-            self.socket.sendall(data)
-
-        def read(self, timeout: float) -> bytes:
-            if self.broken:
-                raise LookupError("of the driver's own")
-            self.socket.settimeout(max(timeout, 0.01))
-            with contextlib.suppress(TimeoutError):
-                return self.socket.recv(4096)
-            return b""
-
-    kitchen = register(Wire(), name="kitchen", proof="process_id")
-    paper.paper_out(after_dots=60)
-    with print_job(kitchen, timeout=1.5) as job:
-        kitchen.write(b"line\n" * 40 + b"\x1dV\0")
-    assert job.wait_for_proof(0.1) is False
-    kitchen.broken = True
-    assert job.wait_for_proof(0.1) is None
-    kitchen.broken = False
-    paper.paper_in()
-    assert job.wait_for_proof(5) is True
-    kitchen.socket.close()
-
-
 def test_a_connection_on_which_nothing_arrives_is_made_anew(sdk: Sdk) -> None:
     """The peer is gone without a word; its end of the connection acknowledges nothing."""
     paper = VirtualPrinter()
@@ -712,37 +471,4 @@ def test_a_printer_that_comes_back_is_reached_again(sdk: Sdk, virtual_printers: 
     assert sdk.value("printer.connection.attempts") == 1
     paper.power_on()
     assert printed(kitchen).outcome is Outcome.CONFIRMED
-    kitchen.close()
-
-
-def test_closing_with_an_answer_owed_destroys_nothing(sdk: Sdk, virtual_printers: Printers) -> None:
-    """An answer that comes to a closed connection makes the kernel throw away what it has still to send."""
-    paper = virtual_printers(receive_buffer=256)
-    kitchen = proving(paper)
-    text = "".join(f"line {number}\n" for number in range(1500))
-    paper.paper_out(after_dots=60)
-    job = print_job(kitchen, timeout=1.5)
-    with job:
-        kitchen.text(text)
-        kitchen._raw(b"\x10\x04\x01")  # the application's own, in the middle
-        ticket(kitchen, text)
-    assert job.outcome is Outcome.UNKNOWN
-    paper.paper_in()
-    kitchen.close()
-    [receipt] = paper.wait_for_receipts(1, 10)
-    assert receipt.cut
-    assert [line for line in receipt.lines if line] == 2 * text.splitlines()
-
-
-def test_the_answer_to_the_last_job_proves_nothing(sdk: Sdk, virtual_printers: Printers) -> None:
-    """The paper ends under the second job, while the proof of the first is still on its way."""
-    paper = virtual_printers()
-    kitchen = proving(paper)
-    paper.paper_out(after_dots=60)
-    assert printed(kitchen, timeout=1.5, text="line\n" * 40).outcome is Outcome.UNKNOWN
-    paper.paper_in()
-    paper.wait_for_receipts(1)
-    paper.paper_out(after_dots=60)
-    job = printed(kitchen, timeout=1.5, text="line\n" * 40)
-    assert (job.outcome, job.error_type) == (Outcome.UNKNOWN, "paper_end")
     kitchen.close()
