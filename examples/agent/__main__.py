@@ -13,7 +13,7 @@ import sys
 
 import printobs
 from examples import certificates, logs
-from examples.agent.connection import Connection, Refused
+from examples.agent.connection import Broken, Connection, Refused
 from examples.agent.journal import Journal, Unusable
 from examples.agent.settings import Settings
 from examples.environment import stop
@@ -21,8 +21,8 @@ from examples.environment import stop
 PATIENCE = 10.0  # seconds that a receipt has to come to its end when the agent is stopped
 
 
-async def _serve(settings: Settings, journal: Journal) -> tuple[str, bool]:
-    """Why it has ended, empty where it was asked to; and whether nothing is left under way."""
+async def _serve(settings: Settings, journal: Journal) -> tuple[str, int, bool]:
+    """Why it has ended, empty where it was asked to; its status; and whether nothing is left under way."""
     connection = Connection(settings, journal)
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -39,15 +39,21 @@ async def _serve(settings: Settings, journal: Journal) -> tuple[str, bool]:
         task.cancel()
     try:
         await serving
+    except Broken as error:
+        return str(error), 1, ended
     except (Refused, Unusable) as error:
-        return str(error), ended
+        return str(error), 2, ended
     except asyncio.CancelledError:
         pass
-    return "", ended
+    return "", 0, ended
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT; status 2 where the service does not take this agent, or the journal is no use."""
+    """Serve until SIGTERM or SIGINT.
+
+    Status 2: the service does not take this agent, or the journal is no use. Status 1: a mistake, and the next one
+    may do better.
+    """
     settings = Settings.load()
     logs.to_standard_error()
     # python-escpos prints a line for each image: among what is said it is noise, and a closed pipe an error.
@@ -62,9 +68,9 @@ def main() -> None:
         service_name="agent", resource_attributes={"branch.name": settings.branch, "service.instance.id": instance}
     )
     printobs.instrument()
-    why, ended = "", True
+    why, status, ended = "", 0, True
     try:
-        why, ended = asyncio.run(_serve(settings, journal))
+        why, status, ended = asyncio.run(_serve(settings, journal))
     finally:
         telemetry.shutdown()
         journal.close()
@@ -73,8 +79,8 @@ def main() -> None:
     if not ended:
         # A thread that waits for its printer keeps nobody: what counts is in the journal.
         sys.stderr.flush()
-        os._exit(2 if why else 0)
-    raise SystemExit(2 if why else 0)
+        os._exit(status)
+    raise SystemExit(status)
 
 
 if __name__ == "__main__":

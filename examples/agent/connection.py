@@ -8,6 +8,7 @@ import logging
 import random
 import sys
 import time
+import traceback
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -32,6 +33,10 @@ _ANSWER: Final = 10.0  # seconds that the service has to answer a hello
 
 class Refused(Exception):  # noqa: N818 - reads as what happened
     """The service does not take this agent: trying again changes nothing."""
+
+
+class Broken(Exception):  # noqa: N818
+    """A mistake in the agent: it has lost hold of a job. One that begins anew finds it in the journal (row 8)."""
 
 
 class _Backoff:
@@ -62,10 +67,10 @@ class Connection:
         self._printers = Printers(settings.branch, settings.printers, journal, self._hands, self._send, self._prove)
         self._printing: dict[asyncio.Task[None], Hand] = {}
         self._websocket: ClientConnection | None = None
-        self._broken: Unusable | None = None
+        self._broken: Unusable | Broken | None = None
 
     async def run(self) -> None:
-        """Serve for ever; raises `Refused` or `Unusable` where that makes no sense."""
+        """Serve for ever; raises `Refused`, `Unusable` or `Broken` where that makes no sense."""
         _say("ready", branch=self._settings.branch, printers=list(self._settings.printers))
         backoff = _Backoff()
         while True:
@@ -139,6 +144,8 @@ class Connection:
             raise Refused(f"the service refused the agent: {answer.why}")
         if not isinstance(answer, wire.Welcome):
             raise Invalid("type", "must be welcome or refuse")
+        if self._broken is not None:
+            return
         self._websocket = websocket
         for refused in answer.refused:
             logger.error("printer %s is not used: %s", refused.id, refused.why)
@@ -182,11 +189,16 @@ class Connection:
             logger.info("job %s is dropped", message.id)
         except (Unwritable, Unusable) as error:
             logger.error("job %s cannot be kept: %s", message.id, error)
-            if isinstance(error, Unusable):
-                self._broken = error
             # The service hears in the next hello that it was never begun.
-            if self._websocket is not None:
-                await self._websocket.close(_LAPSED)
+            await self._lapse(error if isinstance(error, Unusable) else None)
+        except Exception as error:
+            await self._lapse(Broken(f"job {message.id} on {message.printer}: {_mistake(error)}"))
+
+    async def _lapse(self, broken: Unusable | Broken | None) -> None:
+        """End the session, and with ``broken`` the agent."""
+        self._broken = self._broken or broken
+        if self._websocket is not None:
+            await self._websocket.close(_LAPSED)
 
     # -- what is told ----------------------------------------------------------------------------------------------
 
@@ -224,6 +236,13 @@ class Connection:
             logger.info("the service is away; it is told when it is back")
             return False
         return True
+
+
+def _mistake(error: Exception) -> str:
+    """What nobody expected, and where; not its text, which may quote the receipt."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{type(error).__name__} at {place.filename}:{place.lineno}"
+    return f"{where}, a mistake in the agent: it ends, and whoever runs it has to start it again"
 
 
 def _say(event: str, **more: Any) -> None:

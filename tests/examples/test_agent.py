@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import re
 import resource
 import signal
 import socket
@@ -57,8 +59,8 @@ def at(printer: VirtualPrinter, proof: bool = True) -> dict[str, str]:
 
 
 @contextmanager
-def running(service: ScriptedService, printers: Mapping[str, str], home: Path) -> Iterator[Process]:
-    process = start_agent(service.url, printers, home=home)
+def running(service: ScriptedService, printers: Mapping[str, str], home: Path, **environment: str) -> Iterator[Process]:
+    process = start_agent(service.url, printers, home=home, **environment)
     try:
         process.event("ready")
         yield process
@@ -173,6 +175,42 @@ def test_an_agent_that_is_killed_while_it_prints_knows_that_it_had_begun(
         assert SECRET_TEXT in printer.receipts[-1].text
         assert "xxx" not in printer.receipts[-1].text  # what was torn is cut off
         assert len(printer.receipts) == before + 2
+
+
+# What a process runs first: once, the end of a job in the kitchen is a mistake.
+MISTAKEN = f"""
+from examples.agent.journal import Journal
+
+def end(self, done, printer, end=Journal.end):
+    if printer == "kitchen":
+        raise LookupError("{SECRET_TEXT}")
+    end(self, done, printer)
+
+Journal.end = end
+"""
+
+
+def test_an_agent_that_has_lost_hold_of_a_job_ends_and_the_next_one_says_so(
+    service: ScriptedService, virtual_printers: Callable[..., VirtualPrinter], tmp_path: Path
+) -> None:
+    kitchen, bar = virtual_printers(), virtual_printers(speed=100.0)
+    printers = {**at(kitchen), "bar": f"tcp://127.0.0.1:{bar.port}?proof=process_id"}
+    (tmp_path / "sitecustomize.py").write_text(MISTAKEN)
+    path = os.pathsep.join(filter(None, [str(tmp_path), str(Path.cwd()), os.environ.get("PYTHONPATH")]))
+    lost, other = job(), job(printer="bar")
+    with running(service, printers, tmp_path, PYTHONPATH=path) as agent:
+        link = service.joined()
+        link.send(other)
+        until(lambda: bar.received_count > ASKED)
+        link.send(lost)
+        assert agent.process.wait(15) == 1
+    assert re.search(rf"^job {lost.id} on kitchen: LookupError at .*sitecustomize.py:\d+", agent.errors[-1])
+    assert journalled(tmp_path, lost.id) == "started"
+    with running(service, printers, tmp_path):
+        link = service.joined()
+        done = [link.hear(wire.Done), link.hear(wire.Done)]
+        assert wire.Done(lost.id, "unknown", "agent_restarted", window="restart") in done
+        assert wire.Done(other.id, "confirmed") in done  # which had its time
 
 
 def test_a_job_that_expires_before_it_begins_has_failed(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,31 +11,15 @@ from websockets.sync.client import connect
 
 from printobs.testing import OtlpSink, VirtualPrinter
 from printobs.testing.otlp_decode import MetricPoint
+from tests.examples.machine_clock import MachineClock
 from tests.examples.processes import Service, agent, exporting, service, token
 from tests.soak.hostile import excepted
 
-CLOCK = Path(__file__).with_name("clock")
 STEPS = (-3_600, 3_600, 0)  # seconds
 DAYS = 7 * 86_400
 
 
-class _MachineClock:
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self.set(0)
-
-    def set(self, seconds: int) -> None:
-        """At once, as ``date`` does."""
-        draft = self._file.with_suffix(".new")
-        draft.write_text(str(seconds))
-        draft.replace(self._file)
-
-    def environment(self) -> dict[str, str]:
-        path = os.pathsep.join(filter(None, [str(CLOCK), os.environ.get("PYTHONPATH")]))
-        return {"PYTHONPATH": path, "TEST_CLOCK": str(self._file)}
-
-
-def _jobs_over_steps(till: Service, paper: VirtualPrinter, machine: _MachineClock) -> None:
+def _jobs_over_steps(till: Service, paper: VirtualPrinter, machine: MachineClock) -> None:
     """One job in hand while the clock is set, one after it; a connection open all the while."""
     headers = {"Authorization": f"Bearer {token(lifetime=DAYS)}"}
     with connect(till.websocket + "/ws/client", additional_headers=headers, proxy=None) as client:
@@ -78,7 +61,7 @@ def _resting(points: list[MetricPoint]) -> bool:
 def test_a_clock_that_is_set_leaves_no_gauge_stuck_and_no_duration_negative(
     otlp_sink: OtlpSink, virtual_printers: Callable[..., VirtualPrinter], tmp_path: Path
 ) -> None:
-    paper, machine = virtual_printers(), _MachineClock(tmp_path / "clock")
+    paper, machine = virtual_printers(), MachineClock(tmp_path / "clock")
     environment = {**machine.environment(), **exporting(otlp_sink)}
     began = time.monotonic()
     with service(SERVICE_PING="1", **environment) as till:

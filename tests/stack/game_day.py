@@ -26,6 +26,7 @@ from examples.demo.client import Till
 from examples.demo.stage import PRINTERS, Stage
 from examples.service import api_printers
 from tests.certificates import certificate
+from tests.examples.machine_clock import MachineClock
 from tests.stack.backend import JOBS, Backend, restart, submit, telemetry, until
 from tests.stack.receivers import Receivers
 from tests.stack.shortened import hurry
@@ -36,7 +37,6 @@ SCRAPE: Final = 1.0  # seconds
 # Two scrapes and an evaluation, as in life: of two targets that are down one may be seen a scrape later.
 WAIT: Final = 3.0
 PAUSE: Final = 2.0  # seconds between two receipts of a printer
-CLOCKS: Final = Path(__file__).parents[1] / "examples" / "clock"
 TESTED: Final = ("mitte-bar", "wedding-kitchen")  # these print test receipts, too
 _SETTINGS: Final = {"SERVICE_JOB_TIMEOUT": "2", "OTEL_METRIC_EXPORT_INTERVAL": "1000"}
 
@@ -86,7 +86,7 @@ class Outcome:
 class Field:
     """The deployment, its backend and whom it tells, under traffic: each printer has a receipt every two seconds."""
 
-    def __init__(self, stack: Stack, stage: Stage, receivers: Receivers, clock: Path) -> None:
+    def __init__(self, stack: Stack, stage: Stage, receivers: Receivers, clock: MachineClock) -> None:
         self.stack = stack
         self.stage = stage
         self.backend = Backend(stack)
@@ -287,7 +287,7 @@ def _paper_out(on: Field) -> None:
 
 def _clock(off: int) -> Callable[[Field], None]:
     def sets(on: Field) -> None:
-        on.clock.write_text(str(off))
+        on.clock.set(off)
 
     return sets
 
@@ -371,8 +371,7 @@ FAULTS: Final = (
 def played(folder: Path, factor: float = FACTOR, scrape: float = SCRAPE) -> Iterator[Field]:
     """Everything that plays, and nothing has broken yet; at a factor of 1 and 15 s the rules are as they are."""
     tls = certificate(folder)
-    clock = folder / "clock"
-    clock.write_text("0")
+    clock = MachineClock(folder / "clock")
     with Receivers(tls) as receivers:
         secrets = receivers.secrets(folder / "secrets")
         with Stack(Ports.free(), folder, f"{scrape:g}s", secrets=secrets) as stack:
@@ -381,7 +380,7 @@ def played(folder: Path, factor: float = FACTOR, scrape: float = SCRAPE) -> Iter
             hurry(stack, factor, scrape)
             with Stage({**telemetry(Backend(stack).otlp), **_SETTINGS}) as stage:
                 stage.agents["wedding"].stop()
-                stage.start_agent("wedding", TEST_CLOCK=str(clock), PYTHONPATH=str(CLOCKS))
+                stage.start_agent("wedding", **clock.environment())
                 field = Field(stack, stage, receivers, clock)
                 with field.traffic():
                     # Until then it is silent, as far as anybody knows.
