@@ -3,23 +3,15 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from printobs.assembly.printing import print_job, register
 from printobs.core.conventions import Outcome
-from printobs.integrations import escpos
-from printobs.signals.transport import unwatch_classes
 from tests.assembly.proving import Printers, printed, proving, ticket
 from tests.conftest import Sdk
 
-
-@pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
-    yield
-    escpos.uninstrument()
-    unwatch_classes()
+pytestmark = pytest.mark.usefixtures("unwatched")
 
 
 def test_a_reprint_throws_away_what_is_left_of_the_first(sdk: Sdk, virtual_printers: Printers) -> None:

@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,26 +17,18 @@ from PIL import Image
 
 from printobs.assembly.printing import PrintJob, PrintJobFailed, print_job, register
 from printobs.core.conventions import Outcome
-from printobs.integrations import escpos
 from printobs.signals import conversation
-from printobs.signals.transport import unwatch_classes
 from printobs.testing.virtual_printer import VirtualPrinter
 from tests.assembly.proving import Printers, printed, proving, ticket
 from tests.conftest import Sdk
 from tests.soak import jobs as soak
 
-# python-escpos leaves the socket of a failed attempt to the garbage collector.
 pytestmark = [
+    pytest.mark.usefixtures("unwatched"),
+    # python-escpos leaves the socket of a failed attempt to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
-    yield
-    escpos.uninstrument()
-    unwatch_classes()
 
 
 def test_every_job_of_a_healthy_printer_is_confirmed(sdk: Sdk, virtual_printers: Printers) -> None:

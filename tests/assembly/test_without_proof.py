@@ -4,7 +4,6 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,17 +11,10 @@ from escpos.printer import File, Network
 
 from printobs.assembly.printing import PrintJobFailed, print_job, register
 from printobs.core.conventions import Outcome
-from printobs.integrations import escpos
-from printobs.signals.transport import unwatch_classes
 from tests.assembly.proving import Printers, printed, ticket
 from tests.conftest import Sdk
 
-
-@pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
-    yield
-    escpos.uninstrument()
-    unwatch_classes()
+pytestmark = pytest.mark.usefixtures("unwatched")
 
 
 def test_a_driver_that_only_writes_ends_as_written(sdk: Sdk, tmp_path: Any) -> None:
