@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from tests.examples.processes import running_first
 
 CLOCK = Path(__file__).with_name("clock")
 
@@ -23,5 +24,4 @@ class MachineClock:
 
     def environment(self) -> dict[str, str]:
         """For a process whose clock it is."""
-        path = os.pathsep.join(filter(None, [str(CLOCK), os.environ.get("PYTHONPATH")]))
-        return {"PYTHONPATH": path, "TEST_CLOCK": str(self._file)}
+        return {**running_first(CLOCK), "TEST_CLOCK": str(self._file)}

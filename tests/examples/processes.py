@@ -18,7 +18,7 @@ from typing import Any
 
 from examples.service import tokens
 from printobs.testing import OtlpSink
-from tests.nursery import nursery
+from tests.nursery import ROOT, nursery
 
 SECRET = "not a secret, but long enough for HS256"
 AUDIENCE = "printobs-service"
@@ -46,6 +46,12 @@ def exporting(sink: OtlpSink) -> dict[str, str]:
         "OTEL_BLRP_SCHEDULE_DELAY": "100",
         "OTEL_METRIC_EXPORT_INTERVAL": "500",
     }
+
+
+def running_first(folder: Path) -> dict[str, str]:
+    """Variables of a process that runs ``sitecustomize.py`` of this folder before all else."""
+    path = [str(folder), str(ROOT), os.environ.get("PYTHONPATH")]
+    return {"PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 
 class Process:

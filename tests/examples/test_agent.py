@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import re
 import resource
 import signal
@@ -27,7 +26,7 @@ from PIL import Image
 from examples.agent.drivers import LONGEST
 from examples.jobs import wire
 from printobs.testing import VirtualPrinter
-from tests.examples.processes import Process, free_port, start_agent
+from tests.examples.processes import Process, free_port, running_first, start_agent
 from tests.examples.scripted_service import Link, ScriptedService
 
 SECRET_TEXT = "Ramen for Table Nine"
@@ -177,7 +176,7 @@ def test_an_agent_that_is_killed_while_it_prints_knows_that_it_had_begun(
         assert len(printer.receipts) == before + 2
 
 
-# What a process runs first: once, the end of a job in the kitchen is a mistake.
+# What a process runs first: the end of a job in the kitchen is a mistake.
 MISTAKEN = f"""
 from examples.agent.journal import Journal
 
@@ -196,9 +195,8 @@ def test_an_agent_that_has_lost_hold_of_a_job_ends_and_the_next_one_says_so(
     kitchen, bar = virtual_printers(), virtual_printers(speed=100.0)
     printers = {**at(kitchen), "bar": f"tcp://127.0.0.1:{bar.port}?proof=process_id"}
     (tmp_path / "sitecustomize.py").write_text(MISTAKEN)
-    path = os.pathsep.join(filter(None, [str(tmp_path), str(Path.cwd()), os.environ.get("PYTHONPATH")]))
     lost, other = job(), job(printer="bar")
-    with running(service, printers, tmp_path, PYTHONPATH=path) as agent:
+    with running(service, printers, tmp_path, **running_first(tmp_path)) as agent:
         link = service.joined()
         link.send(other)
         until(lambda: bar.received_count > ASKED)
@@ -211,6 +209,25 @@ def test_an_agent_that_has_lost_hold_of_a_job_ends_and_the_next_one_says_so(
         done = [link.hear(wire.Done), link.hear(wire.Done)]
         assert wire.Done(lost.id, "unknown", "agent_restarted", window="restart") in done
         assert wire.Done(other.id, "confirmed") in done  # which had its time
+
+
+def test_an_agent_that_has_lost_hold_of_a_job_while_it_was_away_ends_too(
+    service: ScriptedService, virtual_printers: Callable[..., VirtualPrinter], tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(MISTAKEN)
+    kitchen, lost = virtual_printers(speed=100.0), job()
+    with running(service, at(kitchen), tmp_path, **running_first(tmp_path)) as agent:
+        link = service.joined()
+        link.send(lost)
+        until(lambda: kitchen.received_count > ASKED)
+        link.close()
+        link = service.greeted()
+        kitchen.wait_for_receipts(1)
+        time.sleep(1)  # and the mistake is made
+        assert agent.process.poll() is None
+        link.send(wire.Welcome())
+        assert agent.process.wait(15) == 1
+    assert journalled(tmp_path, lost.id) == "started"
 
 
 def test_a_job_that_expires_before_it_begins_has_failed(
